@@ -1,0 +1,68 @@
+// Package monitor is the engine's side of wherry-monitor, the process that stays with one container: what it is
+// told (Job), how it answers (Report), and how clients attach to it.
+package monitor
+
+import (
+	"time"
+
+	"github.com/wherry-containers/wherry/libpod/record"
+)
+
+// File descriptors that the engine hands to the monitor.
+const (
+	JobFD    = 3 // read end: one JSON Job, then end of file
+	ReportFD = 4 // write end: one JSON Report, then closed
+	AttachFD = 5 // SOCK_SEQPACKET socket of the first attached client, or /dev/null
+	RunFD    = 6 // executable memfd of the OCI runtime (sealed), or /dev/null: then Job.Runtime is executed
+)
+
+// Job is all that a monitor needs to know. It is kept across restarts of the container.
+type Job struct {
+	ID         string
+	Dir        string   // durable directory of the container
+	RunDir     string   // run directory
+	Trash      string   // layout.Dirs.Trash
+	Names      string   // layout.Dirs.ContainerNames
+	Name       string   // symbolic link in Names to drop on removal
+	Runtime    string   // path of the runtime binary
+	StartArgs  []string // arguments (with argv[0]) that start the container detached and write the pid file
+	Env        []string // of the runtime
+	Terminal   bool
+	OpenStdin  bool
+	StdinOnce  bool
+	Log        record.Log
+	LogAttrs   map[string]string // extra attributes of each json-file line ("attrs")
+	LogTag     string
+	Lifecycle  record.Lifecycle
+	Health     *record.Health
+	ExecArgs   []string // arguments (with argv[0]) of the runtime up to a process file: "exec --process"; the monitor appends FILE ID
+	ExecSpec   []byte   // OCI process (JSON) that a health probe starts from; its args are replaced
+	Cgroup     string   // absolute directory to remove at the end, or empty
+	Leftovers  []string // run-time paths to remove at the end besides RunDir (the runtime's state directory)
+	Volumes    []string // durable directories of anonymous volumes to remove with the container (--rm)
+	UplinkArgs []string // command that gives the network namespace its uplink and goes to the background, or nil
+	UplinkPid  string   // file in which it leaves its pid
+	BootID     string
+}
+
+// Report is the monitor's one answer.
+type Report struct {
+	Live  *record.Live `json:",omitempty"`
+	Error string       `json:",omitempty"` // the runtime's own last line
+	Exit  int          `json:",omitempty"` // exit status that Error asks for: 125, 126 or 127
+}
+
+// Messages on an attach socket (SOCK_SEQPACKET): one byte of kind, then data. A client that sent nothing yet
+// receives output from now on. MaxData bounds the data of one message.
+const (
+	MsgStdin      = 0 // to the monitor: data for stdin
+	MsgStdinClose = 1 // to the monitor: end of stdin
+	MsgResize     = 2 // to the monitor: rows, columns as two little-endian uint16
+	MsgStdout     = 1 // from the monitor: data (also of a terminal)
+	MsgStderr     = 2 // from the monitor: data
+	MsgExit       = 3 // from the monitor, last: exit code as little-endian int32; state.json is written by then
+	MaxData       = 32 << 10
+)
+
+// IdleAfter is how long nothing happens until the monitor gives its memory back.
+const IdleAfter = 2 * time.Second

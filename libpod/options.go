@@ -1,0 +1,141 @@
+package libpod
+
+import (
+	"io"
+	"os"
+	"time"
+
+	"github.com/wherry-containers/wherry/libpod/record"
+)
+
+// CreateOptions is what `create` needs. Config holds the user's wishes only; Create merges the image's settings in.
+type CreateOptions struct {
+	Config  record.Config
+	Env     []string // -e and --env-file, already expanded to NAME=value
+	Replace bool     // remove a container of the same name first
+	Pull    string   // always, missing (default), never, newer
+	// PullImage fetches an image that is missing or must be fresh; nil: an unknown image is an error.
+	PullImage func(ref, policy, platform string) error
+	Platform  string // os/arch[/variant], empty: the host's
+	Command   []string
+	// Entrypoint is nil to keep the image's; empty to drop it.
+	Entrypoint []string
+	WorkDir    string
+	User       string
+	NoHealth   bool
+	HealthSet  bool // Config.Health came from flags and overrides the image's
+}
+
+// RunOptions is what `run` needs.
+type RunOptions struct {
+	CreateOptions
+	Detach bool
+	Attach AttachOptions
+}
+
+// AttachOptions says what is connected to a container. Nil streams are not.
+type AttachOptions struct {
+	Stdin      *os.File
+	Stdout     io.Writer
+	Stderr     io.Writer
+	DetachKeys string // ctrl-p,ctrl-q by default; empty: default
+	SigProxy   bool
+	NoStdin    bool
+}
+
+// StartOptions is what `start` needs.
+type StartOptions struct {
+	Attach *AttachOptions // nil: detached
+}
+
+// StopOptions is what `stop` and `restart` need.
+type StopOptions struct {
+	Timeout *int   // seconds until SIGKILL; nil: the container's own; -1: wait for ever
+	Signal  string // empty: the container's own
+}
+
+// RemoveOptions is what `rm` needs.
+type RemoveOptions struct {
+	Force   bool
+	Volumes bool // anonymous volumes too
+	Timeout *int // seconds between stop signal and SIGKILL with Force; nil: kill at once
+}
+
+// ExecOptions is what `exec` needs.
+type ExecOptions struct {
+	Command    []string
+	Env        []string
+	WorkDir    string
+	User       string
+	Privileged bool
+	Terminal   bool
+	Detach     bool
+	Stdin      *os.File // nil: /dev/null
+	Stdout     *os.File
+	Stderr     *os.File
+	DetachKeys string
+}
+
+// LogsOptions is what `logs` needs.
+type LogsOptions struct {
+	Follow     bool
+	Tail       int // -1: all
+	Since      time.Time
+	Until      time.Time
+	Timestamps bool
+	Details    bool
+	Stdout     io.Writer
+	Stderr     io.Writer
+}
+
+// ListOptions is what `ps` needs. Filters holds Docker's keys: id, name, label, status, exited, ancestor, volume,
+// before, since, health, is-task, network, publish, expose, until.
+type ListOptions struct {
+	All     bool
+	Last    int // newest n whatever their status; 0: no bound
+	Filters map[string][]string
+	Size    bool
+}
+
+// Summary is one row of `ps`.
+type Summary struct {
+	ID           string
+	Name         string
+	Image        string
+	ImageID      string
+	Command      []string
+	Created      time.Time
+	Status       record.Status
+	StartedAt    time.Time
+	FinishedAt   time.Time
+	ExitCode     int
+	Pid          int
+	Health       string // healthy, unhealthy, starting, empty: none
+	Labels       map[string]string
+	Mounts       []string // volume names and host paths
+	Networks     []string
+	RestartCount int
+	SizeRw       int64 // only with ListOptions.Size
+	SizeRootFs   int64
+}
+
+// VolumeCreateOptions is what `volume create` needs.
+type VolumeCreateOptions struct {
+	Name   string // empty: 64 random hexadecimal digits
+	Driver string // local
+	Labels map[string]string
+	Opts   map[string]string
+	Ignore bool // an existing volume of the name is fine
+}
+
+// Volume is one volume, as `volume inspect` shows it.
+type Volume struct {
+	Name       string
+	Driver     string
+	Mountpoint string
+	CreatedAt  time.Time
+	Labels     map[string]string
+	Options    map[string]string
+	Scope      string
+	Anonymous  bool `json:"-"`
+}

@@ -1,0 +1,156 @@
+// Package record holds what is kept of a container: Config, the wish, written once, and State, what became of it.
+package record
+
+import "time"
+
+// Version is the version of the on-disk form that this program writes. A record of a higher version is refused.
+const Version = 1
+
+// Config is the wish for one container, from flags or an API body. It is written once, at create. Its zero values
+// mean "as the image says" or "the default". The image's own settings are resolved into it at create, so that a
+// container outlives its image's name.
+type Config struct {
+	Version   int
+	ID        string // 64 hexadecimal digits
+	Name      string
+	Created   time.Time
+	Image     Image
+	Process   Process
+	Hostname  string
+	Labels    map[string]string `json:",omitempty"`
+	Notes     map[string]string `json:",omitempty"` // OCI annotations (--annotation)
+	Mounts    []Mount           `json:",omitempty"`
+	Rootfs    Rootfs
+	Security  Security
+	Resources Resources
+	Network   Network
+	Log       Log
+	Lifecycle Lifecycle
+	Health    *Health `json:",omitempty"` // nil: no health check
+	Runtime   string  // name or path of the OCI runtime; empty: the default
+}
+
+// Image says what a container was made from.
+type Image struct {
+	ID     string   // image id, 64 hexadecimal digits
+	Name   string   // as the user typed it
+	Ref    string   // normalised: docker.io/library/busybox:latest; empty when typed as an id
+	Layers []string // ids of the image's layers, top first: what image removal must not take away
+}
+
+// Process is the container's first process.
+type Process struct {
+	Entrypoint []string
+	Command    []string // arguments; with an empty Entrypoint the command itself
+	Env        []string // NAME=value, complete: image's, then the user's
+	WorkDir    string
+	User       string   // name|uid[:group|gid], as typed; resolved in the root file system at start
+	Groups     []string `json:",omitempty"` // --group-add: names or gids
+	Terminal   bool
+	OpenStdin  bool // -i: keep stdin open; else it is /dev/null
+	StdinOnce  bool // close stdin when the first attached client leaves
+	Umask      string
+	Init       bool // an init process reaps and forwards signals
+}
+
+// Args is the command line: Entrypoint followed by Command.
+func (p Process) Args() []string {
+	return append(append([]string{}, p.Entrypoint...), p.Command...)
+}
+
+// Rootfs says how the root file system is made.
+type Rootfs struct {
+	ReadOnly bool
+	ShmSize  int64 // bytes of /dev/shm; 0: 64 MiB
+	Volatile bool  // skip syncing the read-write layer (--rm)
+}
+
+// Mount is one -v, --mount or --tmpfs.
+type Mount struct {
+	Type        string   // bind, volume, tmpfs
+	Source      string   // host path or volume name
+	Target      string   // absolute path in the container
+	ReadOnly    bool     `json:",omitempty"`
+	Options     []string `json:",omitempty"` // exec, noexec, nosuid, nodev, size=..., mode=..., U
+	Propagation string   `json:",omitempty"` // rprivate (default), private, shared, rshared, slave, rslave
+	NoCopy      bool     `json:",omitempty"` // do not copy the image's content into a new volume
+	NonRecurs   bool     `json:",omitempty"` // bind, not rbind
+	SubPath     string   `json:",omitempty"`
+	Anonymous   bool     `json:",omitempty"` // volume made for this container: removed with it by --rm and rm -v
+}
+
+// Security holds what the container may do.
+type Security struct {
+	Privileged      bool
+	CapAdd          []string `json:",omitempty"` // CAP_NET_ADMIN, or ALL
+	CapDrop         []string `json:",omitempty"`
+	Seccomp         string   // "" default profile, "unconfined", or the profile's JSON itself
+	AppArmor        string
+	NoNewPrivileges bool
+	Mask            []string `json:",omitempty"`
+	Unmask          []string `json:",omitempty"` // paths, or ALL
+	UserNS          string   // "", host, keep-id[:uid=,gid=], nomap
+	Devices         []Device `json:",omitempty"`
+}
+
+// Device is one --device.
+type Device struct {
+	Source, Target, Access string // Access: a subset of rwm
+}
+
+// Resources are limits. Zero: none.
+type Resources struct {
+	Memory            int64    // bytes
+	MemorySwap        int64    // bytes of memory plus swap; -1 unlimited
+	MemoryReservation int64    // bytes
+	NanoCPUs          int64    // 1e9 = one processor
+	CPUShares         uint64   // cgroup v1 shares, 2 to 262144
+	CPUSet            string   // 0-3,5
+	Pids              *int64   // nil: the default (2048) where the controller is there; -1 unlimited
+	Ulimits           []Ulimit `json:",omitempty"`
+	OOMScoreAdj       *int     `json:",omitempty"`
+}
+
+// Ulimit is one --ulimit; -1 is unlimited.
+type Ulimit struct {
+	Name       string // nofile, nproc, core, ... in lower case without RLIMIT_
+	Soft, Hard int64
+}
+
+// Network says which network namespace the container has.
+type Network struct {
+	Mode    string // none, host, private (a namespace with an uplink of its own: the default)
+	DNS     []string
+	Search  []string
+	DNSOpts []string
+	Hosts   []string // --add-host, name:ip
+}
+
+// Log says where the output goes.
+type Log struct {
+	Driver string            // json-file, passthrough, none
+	Opts   map[string]string `json:",omitempty"` // max-size, max-file, compress, labels, env, tag, mode
+}
+
+// Lifecycle says how the container starts, stops and ends.
+type Lifecycle struct {
+	AutoRemove  bool
+	Restart     string // no, always, unless-stopped, on-failure
+	MaxRetries  int    // of on-failure; 0: no bound
+	StopSignal  string // as typed; empty: SIGTERM
+	StopTimeout *int   // seconds; nil: 10, -1: wait for ever
+	Timeout     int    // seconds of run time until it is killed; 0: none
+	CIDFile     string // removed with the container
+	Detached    bool   // was made by run -d
+}
+
+// Health is the health check. Durations in nanoseconds, as Docker's API has them.
+type Health struct {
+	Test          []string // CMD args..., or CMD-SHELL line; NONE is stored as a nil Health
+	Interval      time.Duration
+	Timeout       time.Duration
+	StartPeriod   time.Duration
+	StartInterval time.Duration
+	Retries       int
+	OnFailure     string // none, kill, restart, stop
+}

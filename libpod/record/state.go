@@ -1,0 +1,61 @@
+package record
+
+import "time"
+
+// Status is where a container is in its life.
+type Status string
+
+// The statuses of Docker. Paused is never stored: the kernel is asked.
+const (
+	Created    Status = "created"
+	Running    Status = "running"
+	Paused     Status = "paused"
+	Restarting Status = "restarting" // the monitor waits to start it again
+	Exited     Status = "exited"
+	Removing   Status = "removing"
+)
+
+// State is the durable state of a container, replaced whole (state.json). Its absence means Created.
+// Running in it is only a claim: Live and the boot id tell whether it still holds.
+type State struct {
+	Version      int
+	Name         string `json:",omitempty"` // set by rename; overrides Config.Name
+	Status       Status
+	BootID       string    // of the boot that StartedAt belongs to
+	StartedAt    time.Time // of the last start
+	FinishedAt   time.Time
+	ExitCode     int
+	OOMKilled    bool
+	Error        string // why the last start failed
+	RestartCount int
+	UserStopped  bool // stop, kill or rm asked for it: the restart policy rests until the next start
+}
+
+// Live is the run-time state of a started container (live.json in its run directory, on tmpfs), written by the
+// monitor before it reports "started".
+type Live struct {
+	Pid          int    // container's first process, in the caller's pid namespace
+	PidStart     uint64 // field 22 of /proc/<pid>/stat: tells a recycled pid
+	Monitor      int
+	MonitorStart uint64
+	BootID       string
+	StartedAt    time.Time
+	Cgroup       string // path below /sys/fs/cgroup, empty when the container has none of its own
+	Runtime      string // path of the runtime that started it
+	Uplink       int    `json:",omitempty"` // pid of the network uplink
+	UplinkStart  uint64 `json:",omitempty"`
+}
+
+// HealthState is the outcome of the health check (health.json in the run directory), written by the monitor.
+type HealthState struct {
+	Status        string // starting, healthy, unhealthy
+	FailingStreak int
+	Log           []HealthResult // the last five, oldest first
+}
+
+// HealthResult is one probe.
+type HealthResult struct {
+	Start, End time.Time
+	ExitCode   int
+	Output     string // at most 4096 bytes
+}
