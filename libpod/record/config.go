@@ -86,6 +86,7 @@ type Security struct {
 	CapDrop         []string `json:",omitempty"`
 	Seccomp         string   // "" default profile, "unconfined", or the profile's JSON itself
 	AppArmor        string
+	Label           []string `json:",omitempty"` // --security-opt label=...
 	NoNewPrivileges bool
 	Mask            []string `json:",omitempty"`
 	Unmask          []string `json:",omitempty"` // paths, or ALL

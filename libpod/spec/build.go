@@ -1,13 +1,73 @@
 package spec
 
 import (
-	"errors"
+	"fmt"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/opencontainers/runtime-tools/generate"
+
+	"github.com/wherry-containers/wherry/pkg/caps"
+	"github.com/wherry-containers/wherry/pkg/seccomp"
 )
 
 // Build returns the runtime's configuration for one start of in.Config.
-func Build(in Input) (*specs.Spec, error) { return nil, errors.New("x") }
+func Build(in Input) (*specs.Spec, error) {
+	g, err := generate.New("linux")
+	if err != nil {
+		return nil, err
+	}
+	s := g.Config
+	s.Root = &specs.Root{Path: in.Root, Readonly: in.Config.Rootfs.ReadOnly}
+	s.Hostname = hostname(in)
+	s.Linux = &specs.Linux{}
+	for _, step := range []func(Input, *specs.Spec) error{
+		setNamespaces, setProcess, setMounts, setDevices, setResources, setSecurity, setAnnotations,
+	} {
+		if err := step(in, s); err != nil {
+			return nil, fmt.Errorf("container %s: %w", in.Config.Name, err)
+		}
+	}
+	return s, nil
+}
 
 // Capabilities returns the container's bounding set: the caps argument of seccomp.Build and seccomp.Cache.Key.
-func Capabilities(in Input) ([]string, error) { return nil, errors.New("x") }
+func Capabilities(in Input) ([]string, error) {
+	sec := in.Config.Security
+	return caps.Resolve(sec.CapAdd, sec.CapDrop, sec.Privileged, in.Host.Caps)
+}
+
+// SeccompProfile returns what the container asks of package seccomp: its own profile, Unconfined, or the default.
+// A privileged container has no filter unless it names one, as in Docker.
+func SeccompProfile(in Input) string {
+	sec := in.Config.Security
+	if sec.Privileged && sec.Seccomp == "" {
+		return seccomp.Unconfined
+	}
+	return sec.Seccomp
+}
+
+func hostname(in Input) string {
+	switch {
+	case in.Config.Hostname != "":
+		return in.Config.Hostname
+	case in.Config.Network.Mode == "host" && in.Host.Hostname != "":
+		return in.Host.Hostname
+	case len(in.Config.ID) > 12:
+		return in.Config.ID[:12]
+	}
+	return in.Config.ID
+}
+
+func setAnnotations(in Input, s *specs.Spec) error {
+	if len(in.Config.Notes) == 0 && in.Seccomp.BPF == "" {
+		return nil
+	}
+	s.Annotations = make(map[string]string, len(in.Config.Notes)+1)
+	for k, v := range in.Config.Notes {
+		s.Annotations[k] = v
+	}
+	if in.Seccomp.BPF != "" {
+		s.Annotations[seccomp.Annotation] = in.Seccomp.BPF
+	}
+	return nil
+}

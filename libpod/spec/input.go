@@ -8,6 +8,7 @@ import (
 	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/pkg/caps"
 	"github.com/wherry-containers/wherry/pkg/cgroup"
+	"github.com/wherry-containers/wherry/pkg/hostfacts"
 )
 
 // Input is all that Build looks at.
@@ -43,17 +44,19 @@ type Seccomp struct {
 	BPF     string // value of seccomp.Annotation
 }
 
-// Host holds facts of the machine and of the calling process.
+// Host holds facts of the machine and of the calling process; package hostfacts reads what is not known anyway.
 type Host struct {
 	Rootless         bool                   // in a user namespace of ours
 	Caps             caps.Set               // caps.Permitted()
-	RealUID, RealGID int                    // of the user outside (keep-id)
-	UIDs, GIDs       []specs.LinuxIDMapping // of the current user namespace (rootless.Mappings); empty: all ids
-	Rlimits          map[string]Rlimit      // own limits by name without RLIMIT_, lower case (HostRlimits)
-	Devices          []string               // character and block devices below /dev, for --privileged (HostDevices); else nil
+	RealUID, RealGID uint32                 // of the user outside (keep-id)
+	UIDs, GIDs       []specs.LinuxIDMapping // of the current user namespace; empty: all ids are mapped
+	Hostname         string                 // used with network mode host; may be empty otherwise
+	Rlimits          map[string]Rlimit      // own limits, as hostfacts.Rlimits has them; needed with ulimits only
+	OOMScoreAdj      int                    // own one; needed with Config.Resources.OOMScoreAdj only
+	Devices          []specs.LinuxDevice    // hostfacts.Devices of Config.Security.Devices' sources, or of /dev (privileged)
 	SELinux          bool
 	AppArmor         bool
 }
 
 // Rlimit is one limit of the calling process.
-type Rlimit struct{ Soft, Hard uint64 }
+type Rlimit = hostfacts.Rlimit

@@ -80,23 +80,20 @@ func Resolve(add, drop []string, privileged bool, permitted Set) ([]string, erro
 	if privileged {
 		return permitted.Names(), nil
 	}
-	var base Set
-	switch {
-	case addAll:
-		base = permitted
-	case !dropAll:
-		base = setOf(Default()) & permitted
+	if addAll {
+		return (permitted &^ setOf(dropped)).Names(), nil
 	}
-	if !addAll {
-		for _, name := range added {
-			if !permitted.Has(name) {
-				return nil, errdefs.New(errdefs.ErrUnsupported,
-					"capability %s cannot be added: the process that starts the container does not have it itself", name)
-			}
+	for _, name := range added {
+		if !permitted.Has(name) {
+			return nil, errdefs.New(errdefs.ErrUnsupported,
+				"capability %s cannot be added: the process that starts the container does not have it itself", name)
 		}
-		base |= setOf(added)
 	}
-	return (base &^ setOf(dropped)).Names(), nil
+	var base Set
+	if !dropAll {
+		base = setOf(Default()) & permitted &^ setOf(dropped)
+	}
+	return (base | setOf(added)).Names(), nil
 }
 
 func normalizeAll(names []string) (out []string, all bool, err error) {

@@ -24,6 +24,7 @@ type Facts struct {
 	Manager     Manager
 	Controllers []string // controllers a container's group can have: memory, cpu, cpuset, pids, io, ...
 	Rootless    bool
+	Swap        bool   // swap can be limited
 	Why         string // why Manager is Disabled or controllers are missing, for error texts
 }
 
