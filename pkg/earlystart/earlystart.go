@@ -5,7 +5,7 @@
 //
 // It is linked with
 //
-//	-ldflags "-E github.com/wherry-containers/wherry/pkg/earlystart.Entry"
+//	-ldflags "-E wherry_start"
 //
 // on every architecture. Without the flag (go test, go install, -race, external linking) the binary starts as
 // usual and the function never runs, so there must be another way.
@@ -46,9 +46,6 @@ type Stack struct{ p unsafe.Pointer }
 
 // CString is a NUL-terminated string of the kernel; its zero value is the absent string.
 type CString struct{ p unsafe.Pointer }
-
-// Entry is the entry point that the linker flag names. It is no function to call.
-func Entry()
 
 // Keys of the auxiliary vector.
 const (

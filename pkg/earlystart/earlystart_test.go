@@ -46,7 +46,7 @@ func run(argv []string, args ...string) (string, int) {
 func TestHook(t *testing.T) {
 	for _, arch := range []string{"amd64", "arm64", "arm"} {
 		t.Run(arch, func(t *testing.T) {
-			argv := build(t, arch, "-E github.com/wherry-containers/wherry/pkg/earlystart.Entry")
+			argv := build(t, arch, "-E wherry_start")
 			if out, code := run(argv, "x", "y"); out != "1 3 true abc 3 abc\n" || code != 0 {
 				t.Errorf("run: %q, exit %d", out, code)
 			}

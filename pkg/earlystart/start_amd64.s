@@ -3,7 +3,7 @@
 // The kernel enters here: SP points at argc. Calls hook(SP) by Go's register ABI, then becomes the Go runtime.
 // The function is called through its func value, for a direct call would go through a wrapper that loads g from
 // thread-local storage, which is not there yet.
-TEXT ·Entry(SB),NOSPLIT|NOFRAME,$0
+TEXT wherry_start(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	SP, AX
 	SUBQ	$64, SP
 	MOVQ	AX, 32(SP)

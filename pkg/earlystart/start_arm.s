@@ -2,7 +2,7 @@
 
 // The kernel enters here: R13 points at argc. Calls hook(R13), whose argument lies above the slot of the link
 // register, then becomes the Go runtime.
-TEXT ·Entry(SB),NOSPLIT|NOFRAME,$0
+TEXT wherry_start(SB),NOSPLIT|NOFRAME,$0
 	MOVW	R13, R4
 	SUB	$32, R13
 	MOVW	R4, 16(R13)

@@ -1,7 +1,7 @@
 #include "textflag.h"
 
 // The kernel enters here: RSP points at argc. Calls hook(RSP) by Go's register ABI, then becomes the Go runtime.
-TEXT ·Entry(SB),NOSPLIT|NOFRAME,$0
+TEXT wherry_start(SB),NOSPLIT|NOFRAME,$0
 	MOVD	RSP, R0
 	SUB	$64, RSP
 	MOVD	R0, 48(RSP)
