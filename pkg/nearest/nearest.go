@@ -1,0 +1,37 @@
+// Package nearest finds the word a person most likely meant.
+package nearest
+
+// Of returns the candidate with the smallest edit distance to word, or "" when none is near: at most a third of the
+// word's length, and at least 1.
+func Of(word string, candidates []string) string {
+	best, bound := "", max(1, len(word)/3)
+	for _, c := range candidates {
+		if d := distance(word, c, bound); d <= bound && c != word {
+			best, bound = c, d-1
+		}
+	}
+	return best
+}
+
+// distance is the Levenshtein distance of a and b, or bound+1 when it is larger than bound.
+func distance(a, b string, bound int) int {
+	if len(a)-len(b) > bound || len(b)-len(a) > bound {
+		return bound + 1
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}
