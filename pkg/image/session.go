@@ -1,0 +1,184 @@
+// Package image carries out what needs registries, archives and a writable image store: pull, push, load, save,
+// import, tag, remove and prune. Images and layers are kept by containers/storage and moved by containers/image.
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/containers/image/v5/signature"
+	istorage "github.com/containers/image/v5/storage"
+	"github.com/containers/image/v5/types"
+	"github.com/containers/storage"
+
+	"github.com/wherry-containers/wherry/pkg/image/option"
+	"github.com/wherry-containers/wherry/pkg/layout"
+	"github.com/wherry-containers/wherry/pkg/registry"
+	"github.com/wherry-containers/wherry/pkg/registry/access"
+	"github.com/wherry-containers/wherry/pkg/store"
+)
+
+// Driver is how containers/storage keeps layers.
+type Driver struct {
+	Name    string   // overlay or vfs
+	Options []string // containers/storage's driver options
+}
+
+// Config is what a session needs from its surroundings.
+type Config struct {
+	Dirs   layout.Dirs
+	Driver Driver
+	In     io.Reader
+	Out    io.Writer // results
+	Err    io.Writer // progress, warnings; progress bars when it is a terminal
+	Getenv func(string) string
+}
+
+// Session is one command's hold of the image store. Close it.
+type Session struct {
+	cfg    Config
+	store  storage.Store
+	names  *store.Store
+	sys    types.SystemContext
+	work   *workDir
+	policy *signature.PolicyContext
+}
+
+// Open opens the store for a command that may write to it, and sweeps what killed sessions left.
+func Open(cfg Config) (*Session, error) {
+	work, err := newWorkDir(filepath.Join(cfg.Dirs.Data, "tmp"))
+	if err != nil {
+		return nil, explainLocal("open the image store", err)
+	}
+	s := &Session{cfg: cfg, names: store.Open(cfg.Dirs), work: work, sys: systemContext(cfg, work.path)}
+	if s.store, err = openStorage(cfg); err != nil {
+		work.close()
+		return nil, explainLocal("open the image store "+cfg.Dirs.Graph(), err)
+	}
+	istorage.Transport.SetStore(s.store)
+	return s, nil
+}
+
+// Close gives the store and the temporary files back. It may be called twice.
+func (s *Session) Close() error {
+	if s.work == nil {
+		return nil
+	}
+	work := s.work
+	s.work = nil
+	var err error
+	if s.policy != nil {
+		err = s.policy.Destroy()
+	}
+	s.store.Free()
+	return errors.Join(err, work.close())
+}
+
+func openStorage(cfg Config) (storage.Store, error) {
+	driver := cfg.Driver
+	if driver.Name == "" {
+		driver.Name = "overlay"
+	}
+	opts := append([]string{}, driver.Options...)
+	if driver.Name == "overlay" {
+		// No bind mount of the graph root on itself: containers mount in name spaces of their own.
+		opts = append(opts, "overlay.skip_mount_home=true")
+	}
+	roots, err := additionalStores(cfg)
+	if err != nil {
+		return nil, err
+	}
+	for _, root := range roots {
+		opts = append(opts, driver.Name+".imagestore="+root)
+	}
+	return storage.GetStore(storage.StoreOptions{
+		RunRoot:            cfg.Dirs.GraphRun(),
+		GraphRoot:          cfg.Dirs.Graph(),
+		GraphDriverName:    driver.Name,
+		GraphDriverOptions: opts,
+	})
+}
+
+// systemContext keeps everything that containers/image writes inside wherry's own directories.
+func systemContext(cfg Config, tmp string) types.SystemContext {
+	sys := types.SystemContext{
+		BigFilesTemporaryDir:        tmp,
+		BlobInfoCacheDir:            filepath.Join(cfg.Dirs.Cache(), "blobs"),
+		UserShortNameAliasConfPath:  filepath.Join(cfg.Dirs.Data, "short-name-aliases.conf"),
+		SystemRegistriesConfPath:    cfg.Getenv("CONTAINERS_REGISTRIES_CONF"),
+		SystemRegistriesConfDirPath: cfg.Getenv("CONTAINERS_REGISTRIES_CONF_DIR"),
+		AuthFilePath:                cfg.Getenv("REGISTRY_AUTH_FILE"),
+		DockerRegistryUserAgent:     "wherry",
+	}
+	if sys.SystemRegistriesConfPath == "" {
+		sys.SystemRegistriesConfPath = cfg.Getenv("REGISTRIES_CONFIG_PATH")
+	}
+	return sys
+}
+
+// policyContext reads policy.json; without one everything is accepted, as Docker does.
+func (s *Session) policyContext() (*signature.PolicyContext, error) {
+	if s.policy != nil {
+		return s.policy, nil
+	}
+	policy, err := signature.DefaultPolicy(&s.sys)
+	if err != nil {
+		if policyFileExists(s.cfg.Getenv("HOME")) {
+			return nil, fmt.Errorf("read the signature policy: %w", err)
+		}
+		policy = &signature.Policy{Default: signature.PolicyRequirements{signature.NewPRInsecureAcceptAnything()}}
+	}
+	s.policy, err = signature.NewPolicyContext(policy)
+	return s.policy, err
+}
+
+func policyFileExists(home string) bool {
+	for _, path := range []string{filepath.Join(home, ".config/containers/policy.json"), "/etc/containers/policy.json"} {
+		if _, err := os.Lstat(path); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// registryContext is the system context for the registry of a name.
+func (s *Session) registryContext(name string, opts access.Options, platform option.Platform) (*types.SystemContext, error) {
+	sys := s.sys
+	host := registry.DefaultHost
+	if isQualified(name) {
+		host, _, _ = strings.Cut(name, "/")
+	}
+	if err := registry.Apply(&sys, host, opts); err != nil {
+		return nil, err
+	}
+	platform = platform.Normal()
+	sys.OSChoice, sys.ArchitectureChoice, sys.VariantChoice = platform.OS, platform.Arch, platform.Variant
+	return &sys, nil
+}
+
+// imageOf is the stored image of id, as containers/storage knows it.
+func (s *Session) imageOf(id string) (*storage.Image, error) {
+	return s.store.Image(id)
+}
+
+// storageRef is the reference of a stored image by its id.
+func (s *Session) storageRef(id string) (types.ImageReference, error) {
+	return istorage.Transport.NewStoreReference(s.store, nil, id)
+}
+
+// lookup finds a stored image as every other command does.
+func (s *Session) lookup(ctx context.Context, name string) (*store.Image, error) {
+	return s.names.Lookup(ctx, name)
+}
+
+// isURL says whether the source of an import is to be downloaded.
+func isURL(source string) bool {
+	u, err := url.Parse(source)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https")
+}

@@ -1,0 +1,65 @@
+package image
+
+import (
+	"context"
+
+	"github.com/wherry-containers/wherry/pkg/errdefs"
+)
+
+// Tag gives an image further names; an image that had one of them loses it.
+func (s *Session) Tag(ctx context.Context, name string, add []string) error {
+	full, err := normalizeAll(add)
+	if err != nil {
+		return err
+	}
+	return s.names.WithImagesShared(ctx, func() error {
+		img, err := s.lookup(ctx, name)
+		if err != nil {
+			return err
+		}
+		if img.ReadOnly {
+			return errReadOnly(name, img.Graph)
+		}
+		return explainLocal("tag "+name, s.store.AddNames(img.ID, fullStrings(full)))
+	})
+}
+
+// Untag takes names away from an image, all of them when none is given. The image stays.
+func (s *Session) Untag(ctx context.Context, name string, drop []string) error {
+	full, err := normalizeAll(drop)
+	if err != nil {
+		return err
+	}
+	return s.names.WithImagesShared(ctx, func() error {
+		img, err := s.lookup(ctx, name)
+		if err != nil {
+			return err
+		}
+		if img.ReadOnly {
+			return errReadOnly(name, img.Graph)
+		}
+		names := fullStrings(full)
+		if len(names) == 0 {
+			names = img.Names
+		}
+		for _, n := range names {
+			if !contains(img.Names, n) {
+				return errdefs.New(errdefs.ErrNotFound, "image %q has no name %q", name, familiar(n))
+			}
+		}
+		return explainLocal("untag "+name, s.store.RemoveNames(img.ID, names))
+	})
+}
+
+func errReadOnly(name, graph string) error {
+	return errdefs.New(errdefs.ErrUnsupported, "image %q lies in the read-only store %s (change it with the program that owns it)", name, graph)
+}
+
+func contains(list []string, s string) bool {
+	for _, l := range list {
+		if l == s {
+			return true
+		}
+	}
+	return false
+}
