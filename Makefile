@@ -18,15 +18,15 @@ MODULE  := github.com/wherry-containers/wherry
 COMPANIONS := $(notdir $(wildcard cmd/wherry-*))
 MAINS      := wherry $(COMPANIONS)
 
-# The entry stub (pkg/earlystart): these mains start in a few instructions of ours before the Go runtime, which join
-# the user namespace or become the idle monitor. `make ENTRY=` builds without it; everything works, a little slower.
-ENTRY     ?= $(if $(wildcard pkg/earlystart/*_$(1).s),$(MODULE)/pkg/earlystart.Entry)
+# The entry stub (see pkg/earlystart): these mains run a few instructions of ours before the Go runtime, to join the
+# user namespace or to become the idle monitor. `make ENTRY=` builds without it; all works, a little slower.
+ENTRY     ?= wherry_start
 STUBBED   := wherry wherry-monitor
-entryflag  = $(if $(filter $(2),$(STUBBED)),$(addprefix -E ,$(call ENTRY,$(1))))
+entryflag  = $(if $(filter $(1),$(STUBBED)),$(addprefix -E ,$(ENTRY)))
 
-ldflags    = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) $(call entryflag,$(1),$(2))
+ldflags    = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) $(call entryflag,$(1))
 # $(call compile,GOARCH,MAIN,OUTPUT,EXTRA TAGS)
-compile    = GOARCH=$(1) $(GO) build -trimpath -buildvcs=false -tags "$(strip $(TAGS) $(4))" -ldflags "$(strip $(call ldflags,$(1),$(2)))" -o $(3) ./cmd/$(2)
+compile    = GOARCH=$(1) $(GO) build -trimpath -buildvcs=false -tags "$(strip $(TAGS) $(4))" -ldflags "$(strip $(call ldflags,$(2)))" -o $(3) ./cmd/$(2)
 place      = $(if $(filter wherry,$(2)),$(1)/wherry,$(1)/libexec/wherry/$(2))
 # $(call all,GOARCH,DIR,EXTRA TAGS): every main into DIR
 all        = $(foreach m,$(MAINS),$(call compile,$(1),$(m),$(call place,$(2),$(m)),$(3)) &&) true

@@ -29,7 +29,10 @@ apt_want() {
   for p in "$@"; do apt_need "$p" >/dev/null || say "going on without $p"; done
 }
 
+# shellcheck disable=SC2034 # read by those that source this
 # What the tests run: runtimes, rootless tools, a registry, peers to compare with.
 TEST_PACKAGES=(crun runc uidmap passt slirp4netns fuse-overlayfs busybox-static util-linux)
+# shellcheck disable=SC2034
 TEST_EXTRAS=(docker-registry apache2-utils skopeo mmdebstrap jq strace)
+# shellcheck disable=SC2034
 BENCH_PACKAGES=(podman conmon hyperfine docker-registry skopeo jq)

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+)
+
+// job is one thing that an agent times: Argvs run one after the other, or Parallel at once.
+type job struct {
+	Argvs    [][]string
+	Parallel int
+}
+
+// outcome is the agent's answer.
+type outcome struct {
+	Nanos  int64
+	Output string // of the last command, or of the one that failed
+	Error  string
+}
+
+// serve is the agent: it lives where a peer lives (another user, another mount or user namespace), so that no
+// measurement holds the way there.
+func serve(in io.Reader, out io.Writer) error {
+	jobs, answers := json.NewDecoder(bufio.NewReader(in)), json.NewEncoder(out)
+	for {
+		var j job
+		if err := jobs.Decode(&j); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if err := answers.Encode(j.run()); err != nil {
+			return err
+		}
+	}
+}
+
+func (j job) run() outcome {
+	if j.Parallel > 1 {
+		return j.runParallel()
+	}
+	var result outcome
+	start := time.Now()
+	for _, argv := range j.Argvs {
+		output, err := command(argv)
+		result.Output = output
+		if err != nil {
+			result.Error = fmt.Sprintf("%s: %v: %s", strings.Join(argv, " "), err, output)
+			break
+		}
+	}
+	result.Nanos = time.Since(start).Nanoseconds()
+	return result
+}
+
+func (j job) runParallel() outcome {
+	var (
+		result outcome
+		once   sync.Once
+		group  sync.WaitGroup
+		queue  = make(chan []string)
+	)
+	start := time.Now()
+	for range j.Parallel {
+		group.Go(func() {
+			for argv := range queue {
+				if output, err := command(argv); err != nil {
+					once.Do(func() {
+						result.Error = fmt.Sprintf("%s: %v: %s", strings.Join(argv, " "), err, output)
+					})
+				}
+			}
+		})
+	}
+	for _, argv := range j.Argvs {
+		queue <- argv
+	}
+	close(queue)
+	group.Wait()
+	result.Nanos = time.Since(start).Nanoseconds()
+	return result
+}
+
+// command runs argv with its output in a file, as a script would: no pipe whose end a background process could hold.
+func command(argv []string) (string, error) {
+	file, err := os.CreateTemp("", "bench")
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	defer os.Remove(file.Name())
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Stdout, cmd.Stderr = file, file
+	err = cmd.Run()
+	text := make([]byte, 4096)
+	n, _ := file.ReadAt(text, 0)
+	return strings.TrimSpace(string(text[:n])), err
+}
+
+// agent is the controller's end of a process in agent mode.
+type agent struct {
+	cmd     *exec.Cmd
+	jobs    *json.Encoder
+	answers *json.Decoder
+	stdin   io.Closer
+}
+
+// startAgent runs argv, a command line that ends in this program's agent mode, and waits for its first answer.
+func startAgent(env []string, argv ...string) (*agent, error) {
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env = append(cmd.Environ(), env...)
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	a := &agent{cmd, json.NewEncoder(stdin), json.NewDecoder(stdout), stdin}
+	if _, err := a.do("true"); err != nil {
+		a.stop()
+		return nil, fmt.Errorf("agent %s: %w", argv[0], err)
+	}
+	return a, nil
+}
+
+func (a *agent) stop() {
+	a.stdin.Close()
+	a.cmd.Wait()
+}
+
+// time runs a job and returns how long it took.
+func (a *agent) time(j job) (time.Duration, error) {
+	if err := a.jobs.Encode(j); err != nil {
+		return 0, err
+	}
+	var result outcome
+	if err := a.answers.Decode(&result); err != nil {
+		return 0, err
+	}
+	if result.Error != "" {
+		return 0, fmt.Errorf("%s", result.Error)
+	}
+	return time.Duration(result.Nanos), nil
+}
+
+// do runs one command and returns what it printed.
+func (a *agent) do(argv ...string) (string, error) {
+	if err := a.jobs.Encode(job{Argvs: [][]string{argv}}); err != nil {
+		return "", err
+	}
+	var result outcome
+	if err := a.answers.Decode(&result); err != nil {
+		return "", err
+	}
+	if result.Error != "" {
+		return "", fmt.Errorf("%s", result.Error)
+	}
+	return result.Output, nil
+}
