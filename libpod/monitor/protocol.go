@@ -13,6 +13,7 @@ const (
 	JobFD    = 3 // read end: one JSON Job, then end of file
 	ReportFD = 4 // write end: one JSON Report, then closed
 	AttachFD = 5 // SOCK_SEQPACKET socket of the first attached client, or /dev/null
+	LockFD   = 7 // the container's lock, shared with the engine; closed once the report is written
 	RunFD    = 6 // executable memfd of the OCI runtime (sealed), or /dev/null: then Job.Runtime is executed
 )
 
@@ -37,7 +38,7 @@ type Job struct {
 	Health     *record.Health
 	ExecArgs   []string // arguments (with argv[0]) of the runtime up to a process file: "exec --process"; the monitor appends FILE ID
 	ExecSpec   []byte   // OCI process (JSON) that a health probe starts from; its args are replaced
-	Cgroup     string   // absolute directory to remove at the end, or empty
+	Cgroups    []string // absolute directories to remove at the end: one on v2, one per controller on v1
 	Leftovers  []string // run-time paths to remove at the end besides RunDir (the runtime's state directory)
 	Volumes    []string // durable directories of anonymous volumes to remove with the container (--rm)
 	UplinkArgs []string // command that gives the network namespace its uplink and goes to the background, or nil

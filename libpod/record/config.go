@@ -76,6 +76,7 @@ type Mount struct {
 	NoCopy      bool     `json:",omitempty"` // do not copy the image's content into a new volume
 	NonRecurs   bool     `json:",omitempty"` // bind, not rbind
 	SubPath     string   `json:",omitempty"`
+	MakeSource  bool     `json:",omitempty"` // bind of -v: a missing source becomes a directory, as in Docker
 	Anonymous   bool     `json:",omitempty"` // volume made for this container: removed with it by --rm and rm -v
 }
 

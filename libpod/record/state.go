@@ -40,10 +40,10 @@ type Live struct {
 	MonitorStart uint64
 	BootID       string
 	StartedAt    time.Time
-	Cgroup       string // path below /sys/fs/cgroup, empty when the container has none of its own
-	Runtime      string // path of the runtime that started it
-	Uplink       int    `json:",omitempty"` // pid of the network uplink
-	UplinkStart  uint64 `json:",omitempty"`
+	Cgroups      []string `json:",omitempty"` // absolute directories of its control groups: one on v2, none when it has none
+	Runtime      string   // path of the runtime that started it
+	Uplink       int      `json:",omitempty"` // pid of the network uplink
+	UplinkStart  uint64   `json:",omitempty"`
 }
 
 // HealthState is the outcome of the health check (health.json in the run directory), written by the monitor.

@@ -1,0 +1,73 @@
+// Package uplink gives a network namespace a way out without root: pasta, or slirp4netns where there is none.
+package uplink
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+
+	"github.com/wherry-containers/wherry/pkg/errdefs"
+)
+
+// DNS is the address at which the uplink answers inside the namespace and passes queries on to the host's resolver.
+const DNS = "169.254.1.1"
+
+// Start connects the network namespace at the path netns and returns when it is ready. The uplink stays behind in the
+// background; its pid is in pidFile. It must be called from the namespace that it leads to.
+func Start(ctx context.Context, netns, pidFile string) error {
+	path, err := exec.LookPath("pasta")
+	if err != nil {
+		return startSlirp(ctx, netns, pidFile)
+	}
+	args := []string{"--config-net", "--quiet", "--pid", pidFile, "--dns-forward", DNS,
+		"-t", "none", "-u", "none", "-T", "none", "-U", "none", "--no-map-gw", "--netns", netns}
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Dir = "/"
+	return run(cmd)
+}
+
+// startSlirp starts slirp4netns, which needs a process rather than a path, does not go to the background, and says
+// that it is ready by a byte on a descriptor.
+func startSlirp(ctx context.Context, netns, pidFile string) error {
+	path, err := exec.LookPath("slirp4netns")
+	if err != nil {
+		return errdefs.New(errdefs.ErrUnsupported, "a private network needs pasta or slirp4netns (sudo apt install passt), or use --network none or host")
+	}
+	ready, write, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer ready.Close()
+	cmd := exec.Command(path, "--configure", "--mtu=65520", "--disable-host-loopback", "--netns-type=path", "--ready-fd=3", netns, "tap0")
+	cmd.Dir, cmd.ExtraFiles = "/", []*os.File{write}
+	var out bytes.Buffer
+	cmd.Stderr = &out
+	err = cmd.Start()
+	write.Close()
+	if err != nil {
+		return err
+	}
+	if n, _ := ready.Read(make([]byte, 1)); n == 0 {
+		cmd.Process.Kill()
+		cmd.Wait()
+		return fmt.Errorf("slirp4netns: %s", lastLine(out.String()))
+	}
+	return os.WriteFile(pidFile, []byte(strconv.Itoa(cmd.Process.Pid)), 0o600)
+}
+
+func run(cmd *exec.Cmd) error {
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w: %s", cmd.Path, err, lastLine(string(out)))
+	}
+	return nil
+}
+
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return lines[len(lines)-1]
+}
