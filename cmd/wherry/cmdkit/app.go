@@ -1,0 +1,206 @@
+package cmdkit
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Entry is one line of a command table. A command's constructor runs only when the command, or help that lists
+// it, is asked for: a table of hundreds of commands costs nothing at start-up.
+type Entry struct {
+	Names string                      // "ls list ps": the name, then aliases
+	New   func(env *Env) *cli.Command // nil for a group and for a command that is not there yet
+	Sub   []Entry                     // of a group
+	Group string                      // heading in the program's help, or the usage line of a group
+	Place Place                       // what has to be done before the command runs
+	Later bool                        // known, but not there yet
+	Also  bool                        // a second place of a command listed elsewhere: no man page of its own
+}
+
+// Place is where a command runs.
+type Place int
+
+// Most commands work on the store, inside the user namespace; Plain ones do not touch it; Companion ones are done
+// by a companion binary, which gets the same arguments.
+const (
+	Inside Place = iota
+	Plain
+	Companion
+)
+
+// Name is the entry's first name.
+func (e Entry) Name() string {
+	name, _, _ := strings.Cut(e.Names, " ")
+	return name
+}
+
+func (e Entry) has(name string) bool {
+	for _, n := range strings.Fields(e.Names) {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
+
+// App is a whole command line.
+type App struct {
+	Summary string
+	Entries []Entry
+	Flags   func(env *Env) []cli.Flag // global flags, before the command
+	// Prepare is called before a command's Action, once its command line is known to make sense.
+	Prepare func(ctx context.Context, env *Env, place Place) error
+	// Default runs when there is no command; nil shows help. It reports whether it did anything.
+	Default func(env *Env) bool
+}
+
+// Program is what argv[0] makes of us: docker when called so, else fallback.
+func Program(argv0, fallback string) string {
+	if base := filepath.Base(argv0); base == "docker" {
+		return base
+	}
+	return fallback
+}
+
+// Run runs the command that env.Args asks for. It never exits and prints no error (see Report).
+func (a *App) Run(ctx context.Context, env *Env) error {
+	global := a.Flags(env)
+	line, err := Normalise(global, env.Args[1:], true)
+	if err != nil {
+		return err
+	}
+	if line.Help {
+		return a.help(env, nil)
+	}
+	if len(line.Flags) > 0 {
+		if err := parse(ctx, &cli.Command{Name: "global", Flags: global}, Line{Flags: line.Flags}); err != nil {
+			return err
+		}
+	}
+	if len(line.Operands) == 0 {
+		if a.Default != nil && a.Default(env) {
+			return nil
+		}
+		return a.help(env, nil)
+	}
+	return a.dispatch(ctx, env, line.Operands)
+}
+
+// dispatch walks the table along the words of the command line.
+func (a *App) dispatch(ctx context.Context, env *Env, words []string) error {
+	if words[0] == "help" {
+		return a.help(env, words[1:])
+	}
+	entries, path := a.Entries, ""
+	for {
+		entry, err := find(entries, words[0], path)
+		if err != nil {
+			return err
+		}
+		path = strings.TrimSpace(path + " " + entry.Name())
+		words = words[1:]
+		switch {
+		case entry.Later:
+			return Usagef("%q is not there yet", env.Program+" "+path)
+		case entry.New != nil:
+			return a.runEntry(ctx, env, entry, path, words)
+		case len(words) == 0 || words[0] == "--help" || words[0] == "-h":
+			return printGroupHelp(env, entry, path)
+		}
+		entries = entry.Sub
+	}
+}
+
+func find(entries []Entry, word, path string) (Entry, error) {
+	for _, e := range entries {
+		if e.has(word) {
+			return e, nil
+		}
+	}
+	if strings.HasPrefix(word, "-") {
+		return Entry{}, &UsageError{Text: "unknown flag " + quote(word) + ": a command comes first", Command: path}
+	}
+	var names []string
+	for _, e := range entries {
+		if !e.Later {
+			names = append(names, strings.Fields(e.Names)...)
+		}
+	}
+	text := "unknown command " + quote(strings.TrimSpace(path+" "+word)) + Suggest(word, names, strings.TrimLeft(path+" ", " "))
+	return Entry{}, &UsageError{Text: text, Command: path}
+}
+
+func quote(s string) string { return `"` + s + `"` }
+
+func (a *App) runEntry(ctx context.Context, env *Env, entry Entry, path string, args []string) error {
+	cmd := entry.New(env)
+	err := a.runCommand(ctx, env, entry, cmd, path, args)
+	var usage *UsageError
+	if errors.As(err, &usage) && usage.Command == "" {
+		usage.Command = path
+	}
+	return err
+}
+
+func (a *App) runCommand(ctx context.Context, env *Env, entry Entry, cmd *cli.Command, path string, args []string) error {
+	line := Line{Operands: args}
+	if !cmd.SkipFlagParsing {
+		var err error
+		if line, err = Normalise(cmd.Flags, args, TakesCommand(cmd.ArgsUsage)); err != nil {
+			return err
+		}
+		if line.Help {
+			return printCommandHelp(env, cmd, entry, path)
+		}
+		if err := checkOperands(env.Program+" "+path, cmd.ArgsUsage, line.Operands); err != nil {
+			return err
+		}
+	}
+	action := cmd.Action
+	cmd.Action = func(c *cli.Context) error {
+		if a.Prepare != nil {
+			if err := a.Prepare(ctx, env, entry.Place); err != nil {
+				return err
+			}
+		}
+		return action(c)
+	}
+	return parse(ctx, cmd, line)
+}
+
+// parse hands one command with normalised arguments to the CLI library, which binds the flags and calls Action.
+func parse(ctx context.Context, cmd *cli.Command, line Line) error {
+	if cmd.Action == nil {
+		cmd.Action = func(*cli.Context) error { return nil }
+	}
+	cmd.HideHelp = true
+	cmd.Subcommands = nil
+	cmd.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return flagError(err) }
+	app := &cli.App{
+		Name: "wherry", Commands: []*cli.Command{cmd}, HideHelp: true, HideVersion: true,
+		Compiled:                  time.Unix(1, 0), // else the library stats our binary
+		DisableSliceFlagSeparator: true,
+		ExitErrHandler:            func(*cli.Context, error) {},
+		OnUsageError:              cmd.OnUsageError,
+	}
+	args := line.Args()
+	if cmd.SkipFlagParsing {
+		args = line.Operands
+	}
+	return app.RunContext(ctx, append([]string{"wherry", cmd.Name}, args...))
+}
+
+// flagError rewrites package flag's `invalid value "12q" for flag -memory: TEXT` into ours.
+func flagError(err error) error {
+	value, rest, ok := strings.Cut(strings.TrimPrefix(err.Error(), "invalid value "), " for flag -")
+	if !ok {
+		return Usagef("%s", err)
+	}
+	name, text, _ := strings.Cut(rest, ": ")
+	return Usagef("invalid --%s %s: %s", name, value, text)
+}

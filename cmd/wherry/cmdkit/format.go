@@ -1,0 +1,225 @@
+package cmdkit
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+	"text/tabwriter"
+	"unicode"
+)
+
+// Headed is implemented by a row type whose columns have headings other than their names in capitals.
+type Headed interface {
+	Headings() map[string]string // by field name
+}
+
+// Listing is what a list command was asked to print.
+type Listing struct {
+	Format    string // --format: empty or "table" for Table, "table TEMPLATE", "json", or a Go template
+	Table     string // the default columns, as a template: "{{.ID}}\t{{.Names}}"
+	NoHeading bool
+}
+
+// Print writes rows, a slice of structs, the way --format asks for; table is the default template.
+func (e *Env) Print(rows any, format, table string) error {
+	return e.PrintListing(rows, Listing{Format: format, Table: table})
+}
+
+// PrintListing is Print with all choices. JSON is one object a line, as Docker prints it.
+func (e *Env) PrintListing(rows any, l Listing) error {
+	format := unescape(strings.TrimSpace(l.Format))
+	list := reflect.ValueOf(rows)
+	var buf bytes.Buffer
+	var err error
+	switch columns, isTable := strings.CutPrefix(format, "table"); {
+	case format == "json":
+		err = writeJSONLines(&buf, list)
+	case format == "":
+		err = writeTable(&buf, list, unescape(l.Table), l.NoHeading)
+	case isTable && (columns == "" || unicode.IsSpace(rune(columns[0]))):
+		if columns = strings.TrimSpace(columns); columns == "" {
+			columns = unescape(l.Table)
+		}
+		err = writeTable(&buf, list, columns, l.NoHeading)
+	default:
+		err = writeTemplate(&buf, list, format)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = buf.WriteTo(e.Out)
+	return err
+}
+
+// PrintOne writes one document: indented JSON for an empty format and "json", else through the template. In a
+// template a field may have its name in JSON or in Go; times are text as in JSON.
+func (e *Env) PrintOne(doc any, format string) error {
+	format = unescape(strings.TrimSpace(format))
+	var buf bytes.Buffer
+	if format == "" || format == "json" {
+		if err := writeIndented(&buf, doc); err != nil {
+			return err
+		}
+	} else if err := writeDocument(&buf, doc, format); err != nil {
+		return err
+	}
+	_, err := buf.WriteTo(e.Out)
+	return err
+}
+
+func writeIndented(w io.Writer, doc any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "    ")
+	return enc.Encode(doc)
+}
+
+// writeDocument tries the names of JSON first, then those of Go: Docker's users write .Id and .ID.
+func writeDocument(w *bytes.Buffer, doc any, format string) error {
+	t, err := parseTemplate(format, nil)
+	if err != nil {
+		return err
+	}
+	if err = t.Execute(w, plain(reflect.ValueOf(doc))); err != nil {
+		w.Reset()
+		if second := t.Execute(w, doc); second != nil {
+			return templateError(format, err)
+		}
+	}
+	w.WriteByte('\n')
+	return nil
+}
+
+func writeJSONLines(w io.Writer, list reflect.Value) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	for i := range list.Len() {
+		if err := enc.Encode(list.Index(i).Interface()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeTable lays columns out as Docker does: at least ten wide, three blanks between them.
+func writeTable(w io.Writer, list reflect.Value, columns string, noHeading bool) error {
+	tab := tabwriter.NewWriter(w, 10, 1, 3, ' ', 0)
+	if !noHeading {
+		if err := writeHeading(tab, list.Type().Elem(), columns); err != nil {
+			return err
+		}
+	}
+	var lines bytes.Buffer
+	if err := writeTemplate(&lines, list, columns); err != nil {
+		return err
+	}
+	if _, err := tab.Write(lines.Bytes()); err != nil {
+		return err
+	}
+	return tab.Flush()
+}
+
+func writeHeading(w io.Writer, row reflect.Type, columns string) error {
+	headings := headingsOf(row)
+	if parts, ok := simpleTemplate(columns); ok {
+		for _, p := range parts {
+			if p.field == "" {
+				io.WriteString(w, p.literal)
+				continue
+			}
+			heading, known := headings[p.field]
+			if !known {
+				return noField(columns, p.field, row)
+			}
+			io.WriteString(w, heading)
+		}
+	} else {
+		t, err := parseTemplate(columns, headingFuncs())
+		if err != nil {
+			return err
+		}
+		if err := t.Execute(w, headings); err != nil {
+			return templateError(columns, err)
+		}
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
+}
+
+// headingsOf maps every field and method of a row to its heading.
+func headingsOf(row reflect.Type) map[string]string {
+	headings := map[string]string{}
+	for i := range row.NumField() {
+		if f := row.Field(i); f.IsExported() {
+			headings[f.Name] = capitals(f.Name)
+		}
+	}
+	for i := range row.NumMethod() {
+		headings[row.Method(i).Name] = capitals(row.Method(i).Name)
+	}
+	if h, ok := reflect.Zero(row).Interface().(Headed); ok {
+		for name, heading := range h.Headings() {
+			headings[name] = heading
+		}
+	}
+	return headings
+}
+
+// capitals turns CreatedAt into CREATED AT, and leaves ID as it is.
+func capitals(name string) string {
+	var b strings.Builder
+	lower := false
+	for _, r := range name {
+		if lower && unicode.IsUpper(r) {
+			b.WriteByte(' ')
+		}
+		lower = unicode.IsLower(r)
+		b.WriteRune(unicode.ToUpper(r))
+	}
+	return b.String()
+}
+
+// writeTemplate writes one line per row. Templates of plain fields, as all defaults are, need no template engine.
+func writeTemplate(w *bytes.Buffer, list reflect.Value, format string) error {
+	parts, ok := simpleTemplate(format)
+	if !ok {
+		return writeFullTemplate(w, list, format)
+	}
+	if err := resolveParts(parts, list.Type().Elem(), format); err != nil {
+		return err
+	}
+	for i := range list.Len() {
+		row := list.Index(i)
+		for _, p := range parts {
+			if p.field == "" {
+				w.WriteString(p.literal)
+				continue
+			}
+			v := row.FieldByIndex(p.index)
+			if v.Kind() == reflect.String {
+				w.WriteString(v.String())
+			} else {
+				fmt.Fprint(w, v.Interface())
+			}
+		}
+		w.WriteByte('\n')
+	}
+	return nil
+}
+
+func writeFullTemplate(w *bytes.Buffer, list reflect.Value, format string) error {
+	t, err := parseTemplate(format, nil)
+	if err != nil {
+		return err
+	}
+	for i := range list.Len() {
+		if err := t.Execute(w, list.Index(i).Interface()); err != nil {
+			return templateError(format, err)
+		}
+		w.WriteByte('\n')
+	}
+	return nil
+}

@@ -1,0 +1,171 @@
+package cmdkit
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Line is a command line in its one normal form.
+type Line struct {
+	Flags    []string // --name or --name=value, long names, in the order given
+	Operands []string
+	Help     bool // help was asked for; nothing else counts
+}
+
+// Args is the line as arguments for the CLI library.
+func (l Line) Args() []string {
+	return append(append(append([]string{}, l.Flags...), "--"), l.Operands...)
+}
+
+// TakesCommand reports whether the operands of a command end in another program's command line, told by the word
+// COMMAND in its ArgsUsage. Its flags then end at the first operand: `run IMAGE ls -l` passes -l to ls.
+func TakesCommand(argsUsage string) bool { return strings.Contains(argsUsage, "COMMAND") }
+
+// Normalise rewrites args, everything after the command's name, so that every flag has its long name and stands
+// before the operands: what Docker's users type (flags after operands, -abc clusters, mixed aliases) is then what
+// the CLI library understands. Nested commands are resolved by the caller.
+func Normalise(flags []cli.Flag, args []string, stopAtOperand bool) (Line, error) {
+	n := normaliser{known: indexFlags(flags), args: args}
+	for len(n.args) > 0 && !n.line.Help {
+		arg := n.next()
+		var err error
+		switch {
+		case arg == "--":
+			n.operands(n.args...)
+		case arg == "-" || !strings.HasPrefix(arg, "-"):
+			n.line.Operands = append(n.line.Operands, arg)
+			if stopAtOperand {
+				n.operands(n.args...)
+			}
+		case strings.HasPrefix(arg, "--"):
+			err = n.long(arg[2:])
+		default:
+			err = n.cluster(arg)
+		}
+		if err != nil {
+			return Line{}, err
+		}
+	}
+	return n.line, nil
+}
+
+type normaliser struct {
+	known map[string]flagForm
+	args  []string
+	line  Line
+}
+
+// flagForm is what rewriting needs to know of a flag.
+type flagForm struct {
+	name   string
+	isBool bool
+	later  bool
+}
+
+func indexFlags(flags []cli.Flag) map[string]flagForm {
+	known := make(map[string]flagForm, 2*len(flags))
+	for _, f := range flags {
+		names := f.Names()
+		form := flagForm{name: names[0]}
+		if ours, ok := f.(*Flag); ok {
+			form.isBool, form.later = ours.Bool, ours.Later
+		} else if doc, ok := f.(cli.DocGenerationFlag); ok {
+			form.isBool = !doc.TakesValue()
+		}
+		for _, name := range names {
+			known[name] = form
+		}
+	}
+	return known
+}
+
+func (n *normaliser) next() string {
+	arg := n.args[0]
+	n.args = n.args[1:]
+	return arg
+}
+
+// operands takes the rest as operands, whatever it looks like.
+func (n *normaliser) operands(rest ...string) {
+	n.line.Operands = append(n.line.Operands, rest...)
+	n.args = nil
+}
+
+func (n *normaliser) long(text string) error {
+	name, value, hasValue := strings.Cut(text, "=")
+	form, ok := n.known[name]
+	if !ok || len(name) == 1 {
+		if name == "help" {
+			n.line.Help = true
+			return nil
+		}
+		return Usagef("unknown flag %q%s", "--"+name, Suggest(name, n.longNames(), "--"))
+	}
+	return n.emit(form, "--"+name, value, hasValue)
+}
+
+// cluster reads -abc, -avalue, -a=value and -a value.
+func (n *normaliser) cluster(arg string) error {
+	for rest := arg[1:]; rest != ""; {
+		letter := rest[:1]
+		rest = rest[1:]
+		form, ok := n.known[letter]
+		switch {
+		case !ok && letter == "h":
+			n.line.Help = true
+			return nil
+		case !ok:
+			return n.unknownLetter(arg, letter)
+		case form.isBool && !strings.HasPrefix(rest, "="):
+			if err := n.emit(form, "-"+letter, "", false); err != nil {
+				return err
+			}
+		default:
+			return n.emit(form, "-"+letter, strings.TrimPrefix(rest, "="), rest != "")
+		}
+	}
+	return nil
+}
+
+func (n *normaliser) unknownLetter(arg, letter string) error {
+	if len(arg) == 2 {
+		return Usagef("unknown flag %q", arg)
+	}
+	if _, ok := n.known[arg[1:]]; ok {
+		return Usagef("unknown flag %q in %q (did you mean %q?)", "-"+letter, arg, "-"+arg)
+	}
+	return Usagef("unknown flag %q in %q", "-"+letter, arg)
+}
+
+func (n *normaliser) emit(form flagForm, typed, value string, hasValue bool) error {
+	switch {
+	case form.later:
+		return Usagef("%s is not there yet", typed)
+	case form.isBool && !hasValue:
+		n.line.Flags = append(n.line.Flags, "--"+form.name)
+		return nil
+	case form.isBool:
+		if _, err := strconv.ParseBool(value); err != nil {
+			return Usagef("invalid %s %q: true or false is expected", typed, value)
+		}
+	case !hasValue:
+		if len(n.args) == 0 {
+			return Usagef("flag %s needs a value", typed)
+		}
+		value = n.next()
+	}
+	n.line.Flags = append(n.line.Flags, "--"+form.name+"="+value)
+	return nil
+}
+
+func (n *normaliser) longNames() []string {
+	var names []string
+	for name, form := range n.known {
+		if len(name) > 1 && !form.later {
+			names = append(names, name)
+		}
+	}
+	return sorted(names)
+}
