@@ -40,6 +40,7 @@ func pause(s earlystart.Stack) {
 	}
 	earlystart.Syscall(unix.SYS_WRITE, 1, uintptr(unsafe.Pointer(&ready)), 1, 0, 0, 0)
 	closeAll()
+	s.Forget()
 	for {
 		earlystart.Syscall(unix.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
 	}

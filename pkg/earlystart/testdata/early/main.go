@@ -21,6 +21,8 @@ var (
 //go:nosplit
 //go:norace
 func early(s earlystart.Stack) {
+	ran = 5
+	s.Forget() // ran is 0 again
 	ran++
 	argc = s.Argc()
 	euid = s.Aux(earlystart.AuxEUID)

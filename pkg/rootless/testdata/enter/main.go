@@ -20,6 +20,9 @@ func main() {
 }
 
 func run(args []string) error {
+	if args[0] == "hello" { // the plain start that benchmarks compare with
+		return nil
+	}
 	if err := rootless.Enter(rootless.EnterOptions{SingleID: os.Getenv("ENTER_SINGLE") != ""}); err != nil {
 		return err
 	}
