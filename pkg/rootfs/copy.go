@@ -279,4 +279,3 @@ func syncTree(dir string) error {
 	defer f.Close()
 	return unix.Syncfs(int(f.Fd()))
 }
-

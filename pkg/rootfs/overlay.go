@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -17,10 +18,32 @@ const (
 	maxData = 4095
 )
 
-// mountOverlay tries mount(2) first: with one system call it is the faster of the two. Where the layers' names do not
+// mountOverlay mounts, and once more where the kernel refuses what an earlier mount left or what it does not know yet.
+func mountOverlay(s Spec) error {
+	mount := mountPlain
+	if s.IDMap != nil {
+		mount = mountIDMapped
+	}
+	err := mount(s)
+	if !errors.Is(err, unix.EINVAL) || s.ReadOnly {
+		return err
+	}
+	// A volatile layer is marked for ever, and a marked one is refused, because a crash of the machine may have torn it.
+	// Who asks for it again wants what is there.
+	if mark := filepath.Join(s.Work, "work", "incompat"); os.RemoveAll(mark) == nil {
+		err = mount(s)
+	}
+	if s.Volatile && errors.Is(err, unix.EINVAL) { // a kernel before 5.10
+		s.Volatile = false
+		return mount(s)
+	}
+	return err
+}
+
+// mountPlain tries mount(2) first: with one system call it is the faster of the two. Where the layers' names do not
 // fit into its one page of options, the file system context of newer kernels takes them one by one; kernels
 // without it get short names by way of open files.
-func mountOverlay(s Spec) error {
+func mountPlain(s Spec) error {
 	names := &pathNames{}
 	defer names.close()
 	opts, err := overlayOptions(s, names)
@@ -30,7 +53,7 @@ func mountOverlay(s Spec) error {
 	if len(opts.data()) <= maxData {
 		return opts.mountClassic(s)
 	}
-	err = opts.mountContext(s)
+	err = opts.mountContext(s, func() {})
 	if err == nil || !errors.Is(err, errNoContext) {
 		return err
 	}
@@ -99,16 +122,7 @@ func (o options) mountClassic(s Spec) error {
 	if s.ReadOnly {
 		flags = unix.MS_RDONLY
 	}
-	err := unix.Mount("overlay", s.Target, "overlay", flags, o.data())
-	if errors.Is(err, unix.EINVAL) && s.Volatile {
-		// Either the kernel is older than 5.10, or the machine crashed while this layer was mounted volatile: then the
-		// kernel refuses it for good, and starting the container again with what is left is what was asked for.
-		os.RemoveAll(s.Work + "/work/incompat")
-		s.Volatile = false
-		o.flags = overlayFlags(s)
-		err = unix.Mount("overlay", s.Target, "overlay", flags, o.data())
-	}
-	return explain(s, err)
+	return explain(s, unix.Mount("overlay", s.Target, "overlay", flags, o.data()))
 }
 
 func explain(s Spec, err error) error {
@@ -126,7 +140,8 @@ func explain(s Spec, err error) error {
 // errNoContext says that the kernel cannot mount overlay layer by layer (it can since 6.5).
 var errNoContext = errors.New("no file system context for overlay")
 
-func (o options) mountContext(s Spec) error {
+// mountContext mounts layer by layer; ready is called when the layers' names are no longer needed.
+func (o options) mountContext(s Spec, ready func()) error {
 	fd, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return errNoContext
@@ -140,7 +155,7 @@ func (o options) mountContext(s Spec) error {
 			return contextError(fd, s, err)
 		}
 	}
-	if err := o.configure(fd, s); err != nil {
+	if err := o.configure(fd); err != nil {
 		return contextError(fd, s, err)
 	}
 	mnt, err := unix.Fsmount(fd, unix.FSMOUNT_CLOEXEC, o.attributes())
@@ -148,6 +163,7 @@ func (o options) mountContext(s Spec) error {
 		return contextError(fd, s, err)
 	}
 	defer unix.Close(mnt)
+	ready()
 	if err := unix.MoveMount(mnt, "", unix.AT_FDCWD, s.Target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return fmt.Errorf("mount the container's root on %s: %w", s.Target, err)
 	}
@@ -161,7 +177,7 @@ func (o options) attributes() int {
 	return 0
 }
 
-func (o options) configure(fd int, s Spec) error {
+func (o options) configure(fd int) error {
 	if o.readOnly {
 		if err := unix.FsconfigSetFlag(fd, "ro"); err != nil {
 			return err
@@ -186,11 +202,7 @@ func (o options) configure(fd int, s Spec) error {
 			return err
 		}
 	}
-	err := unix.FsconfigCreate(fd)
-	if errors.Is(err, unix.EINVAL) && s.Volatile {
-		return errors.Join(err, errors.New("the machine may have crashed while this layer was mounted volatile"))
-	}
-	return err
+	return unix.FsconfigCreate(fd)
 }
 
 // contextError adds what the kernel says about the context: one line a message, "e overlay: ...".

@@ -47,6 +47,9 @@ func Mount(ctx context.Context, s Spec) error {
 	if s.Driver != VFS && s.bindable() {
 		return bindOnly(s)
 	}
+	if s.IDMap != nil && s.Driver == Fuse {
+		return errdefs.New(errdefs.ErrUnsupported, "fuse-overlayfs cannot map ids (use a mapped copy of the image)")
+	}
 	switch s.Driver {
 	case "", Overlay:
 		return mountOverlay(s)
@@ -161,4 +164,3 @@ var inUserNamespace = sync.OnceValue(func() bool {
 	n, _ := fmt.Sscan(string(data), &inside, &outside, &count)
 	return n != 3 || inside != 0 || outside != 0 || count != 4294967295
 })
-
