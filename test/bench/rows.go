@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -157,12 +158,13 @@ func growthRow(at places, images int) row {
 	}
 }
 
-// selected keeps the rows whose names start with one of the words; none given: all.
+// selected keeps the rows that one of the words names, whole or up to the number at its end (ps: ps0, ps100, ps1000);
+// no word: all.
 func selected(all []row, words []string) []row {
 	if len(words) == 0 {
 		return all
 	}
 	return slices.DeleteFunc(all, func(r row) bool {
-		return !slices.ContainsFunc(words, func(w string) bool { return len(r.name) >= len(w) && r.name[:len(w)] == w })
+		return !slices.Contains(words, r.name) && !slices.Contains(words, strings.TrimRight(r.name, "0123456789"))
 	})
 }

@@ -25,7 +25,7 @@ as_user=()
 
 packages() { # unit: everything but the checks of the tree and the scenarios
   case $1 in
-    unit) "$go" list -tags "$TAGS" ./... | grep -Ev '/test/(arch|source|system|cli|bench|metrics|deps)(/|$)' ;;
+    unit) "$go" list -tags "$TAGS" ./... | grep -Ev '/test/(arch|source|system|cli|deps)(/|$)' ;;
     system) "$go" list -tags "$TAGS" ./test/... 2>/dev/null | grep -E '/test/(system|cli)(/|$)' || true ;;
     root) grep -rl --include='*_test.go' WHERRY_TEST_ROOT . | xargs -r -n1 dirname | sort -u ;;
   esac
