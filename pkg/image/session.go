@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/containers/image/v5/types"
 	"github.com/containers/storage"
 
+	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/image/option"
 	"github.com/wherry-containers/wherry/pkg/layout"
 	"github.com/wherry-containers/wherry/pkg/registry"
@@ -181,4 +183,19 @@ func (s *Session) lookup(ctx context.Context, name string) (*store.Image, error)
 func isURL(source string) bool {
 	u, err := url.Parse(source)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https")
+}
+
+// DriverFor puts a driver of package rootfs into containers/storage's words.
+func DriverFor(name string) (Driver, error) {
+	switch name {
+	case "overlay", "vfs":
+		return Driver{Name: name}, nil
+	case "fuse-overlayfs":
+		program, err := exec.LookPath(name)
+		if err != nil {
+			return Driver{}, fmt.Errorf("storage driver %s: %w", name, err)
+		}
+		return Driver{Name: "overlay", Options: []string{"overlay.mount_program=" + program}}, nil
+	}
+	return Driver{}, errdefs.New(errdefs.ErrUnsupported, "unknown storage driver %q", name)
 }

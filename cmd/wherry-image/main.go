@@ -1,0 +1,96 @@
+// Command wherry-image does what needs the image libraries. The front executes it with its own arguments; it can
+// also be started by itself.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/sirupsen/logrus"
+	"github.com/urfave/cli/v2"
+
+	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
+	"github.com/wherry-containers/wherry/cmd/wherry/image"
+	"github.com/wherry-containers/wherry/pkg/layout"
+	"github.com/wherry-containers/wherry/pkg/rootless"
+	_ "github.com/wherry-containers/wherry/pkg/rootless/join" // joins the name space before Go starts
+)
+
+func main() {
+	os.Exit(run())
+}
+
+func run() int {
+	out := cmdkit.NewOutput(os.Stdout)
+	env := &cmdkit.Env{
+		Program: cmdkit.Program(os.Args[0], "wherry"), Args: os.Args,
+		In: os.Stdin, Out: out, Err: os.Stderr, InFile: os.Stdin, OutFile: os.Stdout, ErrFile: os.Stderr,
+		Getenv: os.Getenv, Environ: os.Environ,
+	}
+	// What the libraries log is for their developers; what matters comes back as an error.
+	logrus.SetLevel(logrus.ErrorLevel)
+	logrus.SetFormatter(plainLog{})
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := table().Run(image.WithVerbs(ctx, verbs()), env)
+	if err == nil {
+		err = out.Failed()
+	}
+	return cmdkit.Report(env, err)
+}
+
+// plainLog prints a library's message as a warning of ours.
+type plainLog struct{}
+
+func (plainLog) Format(e *logrus.Entry) ([]byte, error) {
+	return []byte("Warning: " + e.Message + "\n"), nil
+}
+
+// table is the companion's part of the front's table of commands.
+func table() *cmdkit.App {
+	verbs := []cmdkit.Entry{
+		{Names: "pull", New: image.Pull},
+		{Names: "push", New: image.Push},
+		{Names: "load", New: image.Load},
+		{Names: "save", New: image.Save},
+		{Names: "import", New: image.Import},
+		{Names: "rmi rm remove", New: image.Remove},
+		{Names: "tag", New: image.Tag},
+		{Names: "untag", New: image.Untag},
+		{Names: "search", New: image.Search},
+	}
+	group := append([]cmdkit.Entry{{Names: "prune", New: image.Prune}}, verbs...)
+	top := append([]cmdkit.Entry{
+		{Names: "login", New: image.Login, Place: cmdkit.Plain},
+		{Names: "logout", New: image.Logout, Place: cmdkit.Plain},
+		{Names: "image", Sub: group},
+	}, verbs...)
+	return &cmdkit.App{Summary: "Commands of wherry that need the image libraries", Entries: top, Flags: globalFlags, Prepare: prepare}
+}
+
+// globalFlags are those of the front that a companion must know: it gets the whole command line.
+func globalFlags(env *cmdkit.Env) []cli.Flag {
+	set := func(name string) func(string) error {
+		return func(value string) error { return os.Setenv(name, value) }
+	}
+	var debug bool
+	return []cli.Flag{
+		cmdkit.Func("root", "Keep images and containers in `DIR`", set("WHERRY_DATA")),
+		cmdkit.Func("runroot", "Keep what is gone at reboot in `DIR`", set("WHERRY_RUN")),
+		cmdkit.String(&env.Runtime, "runtime", "Run containers with `RUNTIME`"),
+		cmdkit.Bool(&debug, "debug D", "Say more"),
+	}
+}
+
+func prepare(_ context.Context, env *cmdkit.Env, place cmdkit.Place) error {
+	if place != cmdkit.Plain {
+		if err := rootless.Enter(rootless.EnterOptions{}); err != nil {
+			return err
+		}
+	}
+	var err error
+	env.Dirs, err = layout.Find(env.Getenv)
+	return err
+}
