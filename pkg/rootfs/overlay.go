@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -225,6 +226,7 @@ func mountShortNames(s Spec) error {
 	if err != nil {
 		return err
 	}
+	runtime.LockOSThread() // for good: the thread no longer shares its working directory
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return fmt.Errorf("unshare the working directory: %w", err)
 	}
