@@ -16,7 +16,7 @@ var emulators = map[string]string{"arm64": "qemu-aarch64-static", "arm": "qemu-a
 func build(t *testing.T, arch, flags string) []string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "early-"+arch)
-	cmd := exec.Command("go", "build", "-ldflags", flags, "-o", binary, "./testdata/early")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-ldflags", flags, "-o", binary, "./testdata/early")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+arch, "GOARM=6")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)

@@ -1,0 +1,338 @@
+package rootless_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestEnter(t *testing.T) {
+	stub, plain := binaries(t)
+	for name, first := range map[string]string{"stub": stub, "plain": plain} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			cmd := w.command(first, "id", "", "a b")
+			cmd.Dir = w.home
+			got := w.show(cmd)
+			checkInside(t, w, got)
+			if got.Cwd != w.home || fmt.Sprint(got.Args) != "[id  a b]" {
+				t.Errorf("working directory %s, arguments %q", got.Cwd, got.Args)
+			}
+			for _, binary := range []string{stub, plain} {
+				again := w.show(w.command(binary, "id"))
+				checkInside(t, w, again)
+				if again.Namespace != got.Namespace || again.Mounts != got.Mounts {
+					t.Errorf("%s: second call in %s %s, first in %s %s", binary, again.Namespace, again.Mounts, got.Namespace, got.Mounts)
+				}
+			}
+		})
+	}
+}
+
+func checkInside(t *testing.T, w *world, got shown) {
+	t.Helper()
+	s := got.Status
+	if got.EUID != 0 || !s.Rootless || !s.Inside || s.UID != w.uid || s.GID != w.gid || s.PausePID != w.pausePID("pause") || len(s.Problems) > 0 {
+		t.Errorf("got %+v", got)
+	}
+	if len(s.UIDMap) < 2 || int(s.UIDMap[0].HostID) != w.uid || s.UIDMap[0].Size != 1 || s.UIDMap[1].ContainerID != 1 {
+		t.Errorf("uid map %+v", s.UIDMap)
+	}
+	want := map[string]string{
+		"HOME": w.home, "_CONTAINERS_USERNS_CONFIGURED": "done",
+		"_CONTAINERS_ROOTLESS_UID": strconv.Itoa(w.uid), "_CONTAINERS_ROOTLESS_GID": strconv.Itoa(w.gid),
+	}
+	if fmt.Sprint(got.Env) != fmt.Sprint(want) {
+		t.Errorf("environment %v, want %v", got.Env, want)
+	}
+}
+
+func TestNestedCallKnowsThatItIsInside(t *testing.T) {
+	stub, plain := binaries(t)
+	w := newWorld(t)
+	first := w.show(w.command(stub, "id"))
+	for _, inner := range []string{stub, plain} {
+		got := w.show(w.command(stub, "exec", inner, "id"))
+		checkInside(t, w, got)
+		if got.Namespace != first.Namespace {
+			t.Errorf("nested in another namespace: %s", got.Namespace)
+		}
+	}
+}
+
+func TestConcurrentFirstCalls(t *testing.T) {
+	stub, _ := binaries(t)
+	w := newWorld(t)
+	const n = 16
+	var wg sync.WaitGroup
+	results, errs := make([]shown, n), make([]error, n)
+	for i := range n {
+		wg.Go(func() { results[i], errs[i] = try(w.command(stub, "id")) })
+	}
+	wg.Wait()
+	for i := range n {
+		if errs[i] != nil || results[i].Mounts != results[0].Mounts || results[i].Namespace != results[0].Namespace {
+			t.Errorf("call %d: %v, %s %s", i, errs[i], results[i].Namespace, results[i].Mounts)
+		}
+	}
+	if pauses := w.processesNamed("wherry-pause", results[0].Namespace); len(pauses) != 1 {
+		t.Errorf("pause processes: %v", pauses)
+	}
+}
+
+// processesNamed are the processes of the user with a name; ns may be empty.
+func (w *world) processesNamed(comm, ns string) (pids []int) {
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		if strings.TrimSpace(string(readFile(dir+"/comm"))) != comm {
+			continue
+		}
+		if link, err := os.Readlink(dir + "/ns/user"); err == nil && (ns == "" || link == ns) {
+			pid, _ := strconv.Atoi(filepath.Base(dir))
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func TestHeals(t *testing.T) {
+	stub, plain := binaries(t)
+	other := exec.Command("sleep", "1000")
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { other.Process.Kill(); other.Wait() }()
+	replace := func(w *world, content string) error {
+		path := filepath.Join(w.run, "pause")
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			return err
+		}
+		return os.Chown(path, w.uid, w.gid)
+	}
+	file := func(w *world) []string { return strings.Fields(string(readFile(filepath.Join(w.run, "pause")))) }
+	for name, damage := range map[string]func(*world) error{
+		"killed":       func(w *world) error { return syscall.Kill(w.pausePID("pause"), syscall.SIGKILL) },
+		"file removed": func(w *world) error { return os.Remove(filepath.Join(w.run, "pause")) },
+		"empty file":   func(w *world) error { return replace(w, "") },
+		"half a file":  func(w *world) error { return replace(w, strings.Join(file(w)[:2], " ")) },
+		"pid of another process": func(w *world) error {
+			return replace(w, strconv.Itoa(other.Process.Pid)+" "+strings.Join(file(w)[1:], " ")+"\n")
+		},
+		"pid recycled, same namespaces": func(w *world) error {
+			f := file(w)
+			return replace(w, f[0]+" 1 "+strings.Join(f[2:], " ")+"\n")
+		},
+		"run directory removed": func(w *world) error { return os.RemoveAll(w.run) },
+	} {
+		for kind, binary := range map[string]string{"stub": stub, "plain": plain} {
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				w := newWorld(t)
+				w.show(w.command(binary, "id"))
+				old := w.pausePID("pause")
+				t.Cleanup(func() { syscall.Kill(old, syscall.SIGKILL) })
+				if err := damage(w); err != nil {
+					t.Fatal(err)
+				}
+				waitGone(t, name == "killed", old)
+				checkInside(t, w, w.show(w.command(binary, "id")))
+			})
+		}
+	}
+}
+
+func waitGone(t *testing.T, wanted bool, pid int) {
+	t.Helper()
+	for i := 0; wanted && syscall.Kill(pid, 0) == nil; i++ {
+		if i == 200 {
+			t.Fatalf("process %d does not end", pid)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// A container that runs must stay in reach when the pause process is killed.
+func TestHealsIntoTheNamespaceThatStillLives(t *testing.T) {
+	stub, plain := binaries(t)
+	for kind, binary := range map[string]string{"stub": stub, "plain": plain} {
+		t.Run(kind, func(t *testing.T) {
+			w := newWorld(t)
+			before := w.show(w.command(binary, "id"))
+			running := w.command(binary, "exec", "sh", "-c", "echo in; exec sleep 1000")
+			out, err := running.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			running.SysProcAttr.Setpgid = true
+			if err := running.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() { syscall.Kill(-running.Process.Pid, syscall.SIGKILL); running.Wait() }()
+			if _, err := out.Read(make([]byte, 3)); err != nil {
+				t.Fatal(err)
+			}
+			old := w.pausePID("pause")
+			syscall.Kill(old, syscall.SIGKILL)
+			waitGone(t, true, old)
+			after := w.show(w.command(binary, "id"))
+			checkInside(t, w, after)
+			if after.Namespace != before.Namespace {
+				t.Errorf("user namespace was %s, is %s", before.Namespace, after.Namespace)
+			}
+		})
+	}
+}
+
+func TestStop(t *testing.T) {
+	stub, plain := binaries(t)
+	for _, binary := range []string{stub, plain} {
+		w := newWorld(t)
+		w.show(w.command(binary, "id"))
+		old := w.pausePID("pause")
+		if out, err := w.command(binary, "stop").CombinedOutput(); err != nil {
+			t.Fatalf("stop: %v: %s", err, out)
+		}
+		if _, err := os.Stat(filepath.Join(w.run, "pause")); !os.IsNotExist(err) {
+			t.Errorf("the pause file is there after stop: %v", err)
+		}
+		waitGone(t, true, old)
+		checkInside(t, w, w.show(w.command(binary, "id")))
+	}
+}
+
+func TestWorkingDirectory(t *testing.T) {
+	stub, plain := binaries(t)
+	w := newWorld(t)
+	w.show(w.command(stub, "id"))
+	dir := filepath.Join(filepath.Dir(w.run), "with space", strings.Repeat("deep/", 20), "é")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, binary := range []string{stub, plain} {
+		cmd := w.command(binary, "id")
+		cmd.Dir = dir
+		if got := w.show(cmd); got.Cwd != dir {
+			t.Errorf("%s: %q", filepath.Base(binary), got.Cwd)
+		}
+		gone := w.command("sh", "-c", `mkdir "$1" && cd "$1" && rmdir "$1" && exec "$0" id`, binary, filepath.Join(filepath.Dir(w.run), "gone"))
+		checkInside(t, w, w.show(gone))
+	}
+}
+
+func TestPauseProcess(t *testing.T) {
+	stub, _ := binaries(t)
+	w := newWorld(t)
+	// A descriptor that the caller's shell left open must not live on in the pause process.
+	leaky := w.command("sh", "-c", `exec 7</dev/zero; exec "$0" id`, stub)
+	w.show(leaky)
+	pid := w.pausePID("pause")
+	proc := fmt.Sprintf("/proc/%d/", pid)
+	if fds, err := os.ReadDir(proc + "fd"); err != nil || len(fds) != 0 {
+		t.Errorf("open descriptors: %v, %v", fds, err)
+	}
+	if strings.Contains(string(readFile(proc+"mountinfo")), " shared:") {
+		t.Error("mounts made inside would reach other namespaces")
+	}
+	if sid := strings.Fields(string(readFile(proc + "stat")))[5]; sid != strconv.Itoa(pid) {
+		t.Errorf("session %s, process %d", sid, pid)
+	}
+	for _, sig := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE, syscall.SIGCHLD} {
+		syscall.Kill(pid, sig)
+	}
+	time.Sleep(20 * time.Millisecond)
+	if again := w.show(w.command(stub, "id")); again.Status.PausePID != pid {
+		t.Errorf("a signal of a closing terminal ended the pause process")
+	}
+	syscall.Kill(pid, syscall.SIGTERM)
+	waitGone(t, true, pid)
+	t.Logf("pause process: %s", readFile(proc+"smaps_rollup"))
+}
+
+func TestSingleID(t *testing.T) {
+	stub, plain := binaries(t)
+	for _, binary := range []string{stub, plain} {
+		for _, setting := range []string{"WHERRY_SINGLE_ID=1", "ENTER_SINGLE=1"} {
+			w := newWorld(t)
+			for range 2 {
+				cmd := w.command(binary, "id")
+				cmd.Env = append(cmd.Env, setting, "PATH=/usr/bin:/bin") // without newuidmap's help
+				got := w.show(cmd)
+				if s := got.Status; !s.SingleID || !s.Inside || s.UID != w.uid || len(s.UIDMap) != 1 || len(s.GIDMap) != 1 || s.PausePID == 0 {
+					t.Errorf("%s: %+v", setting, s)
+				}
+			}
+			checkInside(t, w, w.show(w.command(binary, "id")))
+		}
+	}
+}
+
+func TestNoNewuidmap(t *testing.T) {
+	stub, _ := binaries(t)
+	w := newWorld(t)
+	cmd := w.command(stub, "id")
+	cmd.Env = append(cmd.Env, "PATH=/nonexistent")
+	if got := w.fails(cmd); !strings.Contains(got, "newuidmap is not installed (sudo apt install uidmap") {
+		t.Errorf("got %q", got)
+	}
+}
+
+// nested is a shell command in a user namespace of its own with the user's id and all capabilities there.
+func (w *world) nested(script, binary string) *exec.Cmd {
+	id, group := strconv.Itoa(w.uid), strconv.Itoa(w.gid)
+	return w.command("unshare", "--user", "--mount", "--keep-caps", "--map-user="+id, "--map-group="+group, "sh", "-c", script, binary)
+}
+
+func TestNoSubids(t *testing.T) {
+	stub, _ := binaries(t)
+	w := newWorld(t)
+	w.needNested()
+	got := w.fails(w.nested(`mount --bind /dev/null /etc/subuid && exec "$0" id`, stub))
+	if !strings.Contains(got, "no subordinate ids for user ") || !strings.Contains(got, "in /etc/subuid (sudo usermod --add-subuids ") || strings.Contains(got, "add-subgids") {
+		t.Errorf("got %q", got)
+	}
+	if got = w.fails(w.nested(`mount --bind /dev/null /etc/subuid && mount --bind /dev/null /etc/subgid && exec "$0" id`, stub)); !strings.Contains(got, "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestUserNamespacesDisabled(t *testing.T) {
+	stub, _ := binaries(t)
+	w := newWorld(t)
+	w.needNested()
+	got := w.fails(w.nested(`echo 0 >/proc/sys/user/max_user_namespaces && exec "$0" id`, stub))
+	if !strings.Contains(got, "sudo sysctl -w user.max_user_namespaces=15000") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func (w *world) needNested() {
+	w.t.Helper()
+	if out, err := w.nested("mount --bind /dev/null /etc/subuid", "sh").CombinedOutput(); err != nil {
+		w.t.Skipf("unshare(1) cannot make a nested namespace here: %s", out)
+	}
+}
+
+// The difference of these two is what joining costs.
+func BenchmarkHello(b *testing.B)  { benchmark(b, "hello", "WHERRY_RUN=/nonexistent") }
+func BenchmarkJoined(b *testing.B) { benchmark(b, "true") }
+
+func benchmark(b *testing.B, what string, env ...string) {
+	stub, _ := binaries(b)
+	w := newWorld(b)
+	if _, err := try(w.command(stub, "id")); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		cmd := w.command(stub, what)
+		cmd.Env = append(cmd.Env, env...)
+		if err := cmd.Run(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
