@@ -34,6 +34,7 @@ func tree(t *testing.T) []*source.File {
 var checks = map[string]func([]*source.File) []string{
 	"import table":            importTable,
 	"reserved imports":        reservedImports,
+	"only these execute":      onlyTheseExecute,
 	"spec and record pure":    pureFolders,
 	"only mains touch":        onlyMains,
 	"no init":                 noInit,

@@ -37,25 +37,29 @@ var table = map[string][]string{
 	"test":              {"test", "cmd", "compose", "pkg", "buildah", "pods", "libpod", "network"},
 }
 
-// mayExecute lists the folders whose subject is other programs: the only ones that import os/exec.
+// mayExecute lists the folders whose subject is other programs: the only ones that start any.
 var mayExecute = []string{
-	"cmd",                // companions, editors and pagers that the user asked for
-	"cmd/wherry-monitor", // the runtime, health probes, the uplink
-	"libpod",             // exec: the runtime with the caller's terminal
-	"libpod/monitor",     // spawns the monitor
-	"libpod/ociruntime",  // drives crun and runc
-	"network",            // pasta, slirp4netns, foreign CNI plugins
-	"pkg/logdriver",      // journald's reader
-	"pkg/rootfs",         // fuse-overlayfs
-	"pkg/rootless",       // newuidmap, newgidmap, nsenter, the pause process
+	"cmd",           // companions
+	"libpod",        // the runtime and the monitor
+	"network",       // pasta, slirp4netns, foreign CNI plugins
+	"pkg/logdriver", // journald's reader
+	"pkg/rootfs",    // fuse-overlayfs
+	"pkg/rootless",  // newuidmap, newgidmap, nsenter, the pause process
 	"pkg/testkit",
 	"test",
+}
+
+// starters are the ways to start a program; looking one up is nobody's privilege.
+var starters = map[string][]string{
+	"os/exec":               {"Command", "CommandContext", "Cmd"},
+	"os":                    {"StartProcess"},
+	"syscall":               {"Exec", "ForkExec", "StartProcess"},
+	"golang.org/x/sys/unix": {"Exec"},
 }
 
 // onlyFor lists imports that belong to some folders alone.
 var onlyFor = map[string][]string{
 	"github.com/urfave/cli/v2": {"cmd", "test"},
-	"os/exec":                  mayExecute,
 }
 
 // forbidden are programs whose code we do not take.
@@ -120,6 +124,22 @@ func reservedImports(files []*source.File) (wrong []string) {
 			if within(imported, forbidden) {
 				wrong = addf(wrong, "%s imports %s, which we do not take code from", f.Path, imported)
 			}
+		}
+	}
+	return wrong
+}
+
+func onlyTheseExecute(files []*source.File) (wrong []string) {
+	for _, f := range files {
+		if f.Test || within(f.Dir, mayExecute) {
+			continue
+		}
+		for imported, names := range starters {
+			f.Selectors(imported, func(selector string, line int) {
+				if slices.Contains(names, selector) {
+					wrong = addf(wrong, "%s:%d uses %s.%s; programs are started in %s", f.Path, line, imported, selector, strings.Join(mayExecute, ", "))
+				}
+			})
 		}
 	}
 	return wrong
