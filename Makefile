@@ -19,9 +19,10 @@ COMPANIONS := $(notdir $(wildcard cmd/wherry-*))
 MAINS      := wherry $(COMPANIONS)
 
 # The entry stub (see pkg/earlystart): these mains run a few instructions of ours before the Go runtime, to join the
-# user namespace or to become the idle monitor. `make ENTRY=` builds without it; all works, a little slower.
+# user namespace, to become the idle monitor, to be the whole of --init. `make ENTRY=` builds without it: all but --init
+# works, a little slower.
 ENTRY     ?= wherry_start
-STUBBED   := wherry wherry-monitor
+STUBBED   := wherry wherry-monitor wherry-init
 entryflag  = $(if $(filter $(1),$(STUBBED)),$(addprefix -E ,$(ENTRY)))
 
 ldflags    = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) $(call entryflag,$(1))
