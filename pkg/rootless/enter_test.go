@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/wherry-containers/wherry/pkg/procs"
 )
 
 func TestEnter(t *testing.T) {
@@ -149,11 +151,12 @@ func TestHeals(t *testing.T) {
 
 func waitGone(t *testing.T, wanted bool, pid int) {
 	t.Helper()
-	for i := 0; wanted && syscall.Kill(pid, 0) == nil; i++ {
-		if i == 200 {
+	start, err := procs.StartTime(pid)
+	for i := 0; wanted && err == nil && procs.Alive(pid, start); i++ {
+		if i == 1000 {
 			t.Fatalf("process %d does not end", pid)
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(2 * time.Millisecond)
 	}
 }
 
@@ -249,9 +252,13 @@ func TestPauseProcess(t *testing.T) {
 	if again := w.show(w.command(stub, "id")); again.Status.PausePID != pid {
 		t.Errorf("a signal of a closing terminal ended the pause process")
 	}
+	for _, line := range strings.Split(string(readFile(proc+"smaps_rollup")), "\n") {
+		if strings.HasPrefix(line, "Pss:") {
+			t.Log("memory of the pause process:", line)
+		}
+	}
 	syscall.Kill(pid, syscall.SIGTERM)
 	waitGone(t, true, pid)
-	t.Logf("pause process: %s", readFile(proc+"smaps_rollup"))
 }
 
 func TestSingleID(t *testing.T) {
