@@ -2,6 +2,7 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -35,10 +36,10 @@ func (s *Session) Load(ctx context.Context, opts option.Load) ([]string, error) 
 		}
 	}
 	names, err := s.loadPath(ctx, path, opts.Quiet)
-	if err != nil {
-		return names, explainLocal("load "+what, err)
+	if errors.As(err, new(*errdefs.Kinded)) { // tells what is wrong, not with what
+		err = fmt.Errorf("load %s: %w", what, err)
 	}
-	return names, nil
+	return names, explainLocal("load "+what, err)
 }
 
 // spool keeps a stream in the work directory: archives have to be read twice.
@@ -99,17 +100,24 @@ func (s *Session) loadDockerArchive(ctx context.Context, path string, quiet bool
 	}
 	var loaded []string
 	for _, refs := range images {
-		tags, err := reader.ManifestTagsForReference(refs[0])
-		if err != nil {
-			return loaded, err
-		}
-		names, err := s.loadRef(ctx, refs[0], tags, quiet)
+		names, err := s.loadRef(ctx, refs[0], archiveNames(refs), quiet)
 		loaded = append(loaded, names...)
 		if err != nil {
 			return loaded, err
 		}
 	}
 	return loaded, nil
+}
+
+// archiveNames are the names of one image of a Docker archive, which has a reference for each.
+func archiveNames(refs []types.ImageReference) []string {
+	var names []string
+	for _, ref := range refs {
+		if named := ref.DockerReference(); named != nil {
+			names = append(names, named.String())
+		}
+	}
+	return names
 }
 
 // loadLayout loads every image of an OCI directory.

@@ -1,7 +1,6 @@
 package image
 
 import (
-	"errors"
 	"strings"
 
 	"github.com/containers/image/v5/docker/reference"
@@ -17,7 +16,7 @@ import (
 func Normalize(name string) (reference.Named, error) {
 	named, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
-		return nil, invalidName(name, err)
+		return nil, invalidName(name)
 	}
 	if digested, ok := named.(reference.Canonical); ok {
 		return reference.WithDigest(reference.TrimNamed(named), digested.Digest())
@@ -37,9 +36,10 @@ func normalizeTag(name string) (reference.Named, error) {
 	return named, nil
 }
 
-func invalidName(name string, err error) error {
-	if errors.Is(err, reference.ErrNameContainsUppercase) {
-		return errdefs.New(errdefs.ErrInvalid, "invalid reference %q: the repository name must be in lower case (try %q)", name, strings.ToLower(name))
+func invalidName(name string) error {
+	lower := strings.ToLower(name)
+	if _, lowerErr := reference.ParseNormalizedNamed(lower); lowerErr == nil && lower != name {
+		return errdefs.New(errdefs.ErrInvalid, "invalid reference %q: the repository name must be in lower case (try %q)", name, lower)
 	}
 	return errdefs.New(errdefs.ErrInvalid, "invalid reference %q: want [HOST[:PORT]/]NAME[:TAG][@DIGEST]", name)
 }

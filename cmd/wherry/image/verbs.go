@@ -5,6 +5,7 @@ package image
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -107,7 +108,7 @@ func oneOf(p *string, names, usage string, values ...string) *cmdkit.Flag {
 				return nil
 			}
 		}
-		return fmt.Errorf("want one of %v", values)
+		return fmt.Errorf("want %s", strings.Join(values, ", "))
 	})
 }
 
