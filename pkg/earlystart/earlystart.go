@@ -26,7 +26,8 @@
 //
 // When early returns, the Go runtime starts with the same arguments and environment, as if nothing had happened;
 // package variables that early wrote keep their values (only plain numbers and arrays of them: no pointers,
-// slices, strings or maps made by it). It need not return: it may loop, exit (Syscall of SYS_EXIT_GROUP) or execve.
+// slices, strings or maps made by it). It need not return: it may loop, exit (Syscall of SYS_EXIT_GROUP) or execve; or it
+// calls WaitForever and returns, and the process sleeps in next to no memory.
 //
 // What early and everything it calls may do: each function is //go:nosplit and //go:norace, frames along one chain
 // of calls stay below about 700 bytes (the linker checks), so buffers are package variables. System calls through
@@ -136,36 +137,6 @@ func (s Stack) aux(key uintptr) unsafe.Pointer {
 		}
 	}
 	return nil
-}
-
-// auxPointer is an address offset bytes behind the one that is the value of a key.
-//
-//go:nosplit
-//go:norace
-func (s Stack) auxPointer(key, offset uintptr) unsafe.Pointer {
-	return unsafe.Add(*(*unsafe.Pointer)(s.aux(key)), offset)
-}
-
-// Forget gives back every page of the binary that has been touched: code and constants come again from the file when
-// they are needed, and package variables fall back to their initial values. It is for a hook that is about to wait
-// for ever.
-//
-//go:nosplit
-//go:norace
-func (s Stack) Forget() {
-	const load, dontNeed = 1, 4 // PT_LOAD, MADV_DONTNEED
-	page := s.Aux(auxPageSize)
-	for i := uintptr(0); i < s.Aux(auxHeaderCount); i++ {
-		header := s.auxPointer(auxHeaders, i*s.Aux(auxHeaderSize))
-		if *(*uint32)(header) != load {
-			continue
-		}
-		// In the 64-bit and in the 32-bit form the address is word 2 and the size in memory word 5.
-		start := *(*uintptr)(unsafe.Add(header, 2*word))
-		end := start + *(*uintptr)(unsafe.Add(header, 5*word))
-		start &^= page - 1
-		Syscall(syscall.SYS_MADVISE, start, end-start, dontNeed, 0, 0, 0)
-	}
 }
 
 // Present reports whether the string is there; it may be empty.

@@ -1,13 +1,18 @@
 package earlystart_test
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // emulators run the binaries of other architectures.
@@ -55,6 +60,45 @@ func TestHook(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A waiting process sleeps in ppoll, lives on after an ignored signal, and holds next to no memory.
+func TestWaitForever(t *testing.T) {
+	for _, arch := range []string{"amd64", "arm64", "arm"} {
+		t.Run(arch, func(t *testing.T) {
+			argv := append(build(t, arch, "-E wherry_start"), "wait")
+			cmd := exec.Command(argv[0], argv[1:]...)
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(300 * time.Millisecond)
+			cmd.Process.Signal(syscall.SIGCONT)
+			time.Sleep(50 * time.Millisecond)
+			pss := regexp.MustCompile(`(?m)^Pss: +(\d+) kB`).FindSubmatch(read(t, cmd.Process.Pid, "smaps_rollup"))
+			stat := read(t, cmd.Process.Pid, "stat")
+			cmd.Process.Kill()
+			if err := cmd.Wait(); err == nil || err.Error() != "signal: killed" {
+				t.Errorf("ended by itself: %v", err)
+			}
+			if !bytes.Contains(stat, []byte(") S ")) {
+				t.Errorf("does not sleep: %s", stat)
+			}
+			if kb, _ := strconv.Atoi(string(pss[1])); arch == runtime.GOARCH && kb > 40 {
+				t.Errorf("holds %d kB", kb)
+			} else {
+				t.Logf("holds %d kB", kb)
+			}
+		})
+	}
+}
+
+func read(t *testing.T, pid int, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
 func TestWithoutFlag(t *testing.T) {

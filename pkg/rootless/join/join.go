@@ -40,6 +40,7 @@ func early(s earlystart.Stack) {
 	realuser.Early.Ran = 1
 	if s.Arg(0).Is(PauseName) {
 		pause(s)
+		return
 	}
 	euid := s.Aux(earlystart.AuxEUID)
 	if euid == 0 || !findPauseFile(s, euid) {

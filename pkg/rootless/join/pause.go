@@ -25,7 +25,7 @@ var (
 	ignoring = [8]uintptr{1} // struct sigaction with handler SIG_IGN
 )
 
-// pause never returns. It needs no propagation set: a mount namespace made for another user namespace gets every
+// pause makes the process wait for ever once the hook returns. It needs no propagation set: a mount namespace made for another user namespace gets every
 // shared mount as a slave, so mounts of the host come in and none goes out.
 //
 //go:nosplit
@@ -40,10 +40,7 @@ func pause(s earlystart.Stack) {
 	}
 	earlystart.Syscall(unix.SYS_WRITE, 1, uintptr(unsafe.Pointer(&ready)), 1, 0, 0, 0)
 	closeAll()
-	s.Forget()
-	for {
-		earlystart.Syscall(unix.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
-	}
+	s.WaitForever()
 }
 
 // follow joins the user namespace of a process and makes a mount namespace in it.

@@ -34,6 +34,9 @@ func early(s earlystart.Stack) {
 	if s.Arg(1).Is("exit") {
 		earlystart.Syscall(syscall.SYS_EXIT_GROUP, 7, 0, 0, 0, 0, 0)
 	}
+	if s.Arg(1).Is("wait") {
+		s.WaitForever()
+	}
 }
 
 func main() {
