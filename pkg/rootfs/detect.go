@@ -90,9 +90,12 @@ func kernel() string {
 // haveFuse says what fuse-overlayfs misses.
 func haveFuse() error {
 	if _, err := exec.LookPath(Fuse); err != nil {
-		return errors.New("fuse-overlayfs is not installed")
+		return errors.New("the package fuse-overlayfs is not installed")
 	}
-	return unix.Access("/dev/fuse", unix.R_OK|unix.W_OK)
+	if err := unix.Access("/dev/fuse", unix.R_OK|unix.W_OK); err != nil {
+		return fmt.Errorf("/dev/fuse cannot be opened: %w", err)
+	}
+	return nil
 }
 
 func probe(ctx context.Context, data string) (Detection, error) {
@@ -112,7 +115,9 @@ func probe(ctx context.Context, data string) (Detection, error) {
 	found.Note = fmt.Sprintf("overlay does not work on the %s file system of %s (%v); ", found.FS, data, why)
 	fuse := haveFuse()
 	if fuse == nil {
-		fuse = try(ctx, dir, Fuse)
+		if fuse = try(ctx, dir, Fuse); fuse != nil {
+			fuse = fmt.Errorf("fuse-overlayfs does not work either: %w", fuse)
+		}
 	}
 	if fuse == nil {
 		found.Driver = Fuse
@@ -120,17 +125,28 @@ func probe(ctx context.Context, data string) (Detection, error) {
 		return found, nil
 	}
 	found.Driver = VFS
-	found.Note += fmt.Sprintf("copying whole images (vfs), which is slow and large, because fuse-overlayfs does not work either: %v "+
-		"(install fuse-overlayfs, or give --root a directory on a local disk)", fuse)
+	found.Note += fmt.Sprintf("copying whole images (vfs), which is slow and large, because %v "+
+		"(mend that, or give --root a directory on a local disk)", fuse)
 	return found, nil
 }
 
-// try mounts with the driver in a mount namespace of its own, which ends with the thread, and does what containers do.
+// try mounts with the driver in a mount namespace of its own, and does what containers do.
 func try(ctx context.Context, dir, driver string) error {
+	return onOwnThread(func() error { return tryHere(ctx, filepath.Join(dir, driver), driver) })
+}
+
+// onOwnThread runs fn on a thread that ends with it, and with it the namespaces that fn made. The process' first
+// thread cannot end, so it is passed over.
+func onOwnThread(fn func() error) error {
 	result := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // never unlocked: the thread and its namespace go together
-		result <- tryHere(ctx, filepath.Join(dir, driver), driver)
+		runtime.LockOSThread() // not unlocked: so the thread ends with the goroutine
+		if unix.Gettid() == os.Getpid() {
+			result <- onOwnThread(fn)
+			runtime.UnlockOSThread()
+			return
+		}
+		result <- fn()
 	}()
 	return <-result
 }
