@@ -10,6 +10,9 @@ import (
 	"github.com/wherry-containers/wherry/pkg/seccomp"
 )
 
+// ociVersion is the oldest version that has all we use: runtimes refuse one that is newer than they are.
+const ociVersion = "1.0.2"
+
 // Build returns the runtime's configuration for one start of in.Config.
 func Build(in Input) (*specs.Spec, error) {
 	g, err := generate.New("linux")
@@ -17,6 +20,7 @@ func Build(in Input) (*specs.Spec, error) {
 		return nil, err
 	}
 	s := g.Config
+	s.Version = ociVersion
 	s.Root = &specs.Root{Path: in.Root, Readonly: in.Config.Rootfs.ReadOnly}
 	s.Hostname = hostname(in)
 	s.Linux = &specs.Linux{}

@@ -8,6 +8,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"github.com/wherry-containers/wherry/pkg/seccomp"
 )
 
 // maskedPaths and readonlyPaths are Docker's.
@@ -36,6 +37,9 @@ func setSecurity(in Input, s *specs.Spec) error {
 		s.Process.ApparmorProfile = sec.AppArmor
 	}
 	s.Linux.Seccomp = in.Seccomp.Section
+	if in.Seccomp.BPF != "" && s.Linux.Seccomp == nil {
+		s.Linux.Seccomp = seccomp.Placeholder()
+	}
 	if !sec.Privileged {
 		s.Linux.MaskedPaths = maskedPaths()
 		s.Linux.ReadonlyPaths = readonlyPaths()
