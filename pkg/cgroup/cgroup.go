@@ -1,6 +1,13 @@
 // Package cgroup finds out how containers can be put into control groups here, and pauses and removes their groups.
 package cgroup
 
+import (
+	"path/filepath"
+	"slices"
+
+	"github.com/wherry-containers/wherry/pkg/errdefs"
+)
+
 // Root is where control groups are mounted.
 const Root = "/sys/fs/cgroup"
 
@@ -16,41 +23,81 @@ const (
 
 // Facts is what Detect found out about this process' place in the hierarchy.
 type Facts struct {
-	Version     int    // 2: unified; 1: legacy or hybrid; 0: nothing is mounted
-	Hybrid      bool   // v1 controllers beside a unified tree
-	Own         string // path of this process' group below Root (of the unified tree if there is one)
-	Base        string // group below which containers get theirs (Cgroupfs), or that systemd puts their slice in
-	Slice       string // systemd slice of containers (Systemd)
-	Manager     Manager
+	Version     int      // 2: unified; 1: legacy or hybrid; 0: nothing is mounted
+	Hybrid      bool     // v1 controllers beside a unified tree
+	Own         string   // path of this process' group below Root
+	Base        string   // group below which containers get theirs (Cgroupfs), or above their slice (Systemd)
+	Slice       string   // systemd slice of containers (Systemd)
+	Manager     Manager  // of containers
 	Controllers []string // controllers a container's group can have: memory, cpu, cpuset, pids, io, ...
 	Rootless    bool
 	Swap        bool   // swap can be limited
 	Why         string // why Manager is Disabled or controllers are missing, for error texts
 }
 
-// Detect reads this process' place: a few small files, no connection to systemd.
-func Detect(getenv func(string) string, rootless bool, realUID int) Facts { return Facts{} }
+// prefix begins the name of every group of ours.
+const prefix = "wherry-"
 
 // Has reports whether a container's group can have the controller.
-func (f Facts) Has(controller string) bool { return false }
+func (f Facts) Has(controller string) bool { return slices.Contains(f.Controllers, controller) }
 
 // Missing is the error for a limit that needs a controller which is not there; flag is the option asked for (--memory).
-func (f Facts) Missing(controller, flag string) error { return nil }
+func (f Facts) Missing(controller, flag string) error {
+	why := ""
+	if f.Why != "" {
+		why = ": " + f.Why
+	}
+	return errdefs.New(errdefs.ErrUnsupported, "%s needs the cgroup controller %q, which is not available%s (%s)",
+		flag, controller, why, f.fix(controller))
+}
+
+func (f Facts) fix(controller string) string {
+	switch {
+	case f.Version == 1 && f.Rootless:
+		return "run it as root, or boot with systemd.unified_cgroup_hierarchy=1"
+	case f.Version != 2:
+		return "leave the limit out, or mount cgroup2 at " + Root
+	case slices.Contains(words(filepath.Join(Root, "cgroup.controllers")), controller) && f.Rootless:
+		return "delegate it: put [Service] and Delegate=cpu cpuset io memory pids into " +
+			"/etc/systemd/system/user@.service.d/delegate.conf, then systemctl daemon-reload and log in again"
+	case controller == "memory":
+		return "the kernel has it off: on a Raspberry Pi add cgroup_enable=memory cgroup_memory=1 to /boot/firmware/cmdline.txt and reboot"
+	case f.Rootless:
+		return "ask for it in a session of systemd that delegates it, or run as root"
+	}
+	return "the kernel lacks it; leave the limit out"
+}
 
 // SpecPath is linux.cgroupsPath for container id; empty when Manager is Disabled.
-func (f Facts) SpecPath(id string) string { return "" }
+func (f Facts) SpecPath(id string) string {
+	switch f.Manager {
+	case Systemd:
+		return f.Slice + ":wherry:" + id
+	case Cgroupfs:
+		return filepath.Join(f.Base, prefix+id)
+	}
+	return ""
+}
 
 // Dirs are the absolute directories of the container's group: one on v2, one per controller on v1; nil when Disabled.
-func (f Facts) Dirs(id string) []string { return nil }
+func (f Facts) Dirs(id string) []string {
+	switch {
+	case f.Manager == Systemd:
+		return []string{filepath.Join(Root, f.Base, f.Slice, prefix+id+".scope")}
+	case f.Manager != Cgroupfs:
+		return nil
+	case f.Version == 2:
+		return []string{filepath.Join(Root, f.SpecPath(id))}
+	}
+	var dirs []string
+	for _, c := range legacyControllers {
+		dirs = append(dirs, filepath.Join(Root, c, f.SpecPath(id)))
+	}
+	return dirs
+}
 
-// Remove removes a group and what is below it; absent is fine. With kill, what still runs in it is killed first.
-func Remove(dir string, kill bool) error { return nil }
-
-// Freeze stops all processes of a group (v2) and returns when they are stopped.
-func Freeze(dir string) error { return nil }
-
-// Thaw undoes Freeze.
-func Thaw(dir string) error { return nil }
-
-// Frozen reports whether the group is frozen.
-func Frozen(dir string) bool { return false }
+// legacyControllers are the hierarchies of v1 in which a runtime makes a group, freezer first: that one tells pause.
+var legacyControllers = []string{
+	"freezer", "memory", "cpu", "cpuacct", "cpuset", "pids", "blkio", "devices", "hugetlb", "net_cls", "net_prio",
+	"perf_event", "rdma", "misc", "systemd", "unified",
+}

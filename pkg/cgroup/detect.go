@@ -1,0 +1,154 @@
+package cgroup
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Detect reads this process' place: a few small files, no connection to systemd. rootless and realUID are those of
+// the user outside our user namespace.
+func Detect(getenv func(string) string, rootless bool, realUID int) Facts {
+	d := detector{root: Root, proc: "/proc/self/cgroup", run: "/run", getenv: getenv, uid: realUID, mode: fsMode(Root),
+		writable: func(p string) bool { return unix.Access(p, unix.W_OK) == nil }}
+	return d.detect(rootless)
+}
+
+// detector holds what tests put in place of the machine.
+type detector struct {
+	root, proc, run string
+	getenv          func(string) string
+	uid             int
+	mode            int // 0: nothing mounted, 1: controllers of v1, 2: unified
+	writable        func(path string) bool
+}
+
+func fsMode(root string) int {
+	var st unix.Statfs_t
+	switch err := unix.Statfs(root, &st); {
+	case err != nil:
+		return 0
+	case int64(st.Type) == unix.CGROUP2_SUPER_MAGIC:
+		return 2
+	case int64(st.Type) == unix.TMPFS_MAGIC:
+		return 1
+	}
+	return 0
+}
+
+func (d detector) detect(rootless bool) Facts {
+	f := Facts{Version: d.mode, Rootless: rootless, Manager: Disabled}
+	paths := ownPaths(d.proc)
+	switch d.mode {
+	case 2:
+		f.Own = clean(paths[""])
+		d.unified(&f)
+	case 1:
+		f.Hybrid = exists(filepath.Join(d.root, "unified"))
+		f.Own = clean(paths["memory"])
+		d.legacy(&f)
+	default:
+		f.Why = "no control groups are mounted at " + d.root
+	}
+	return f
+}
+
+// legacy: only root may make groups of v1, which were never delegated safely.
+func (d detector) legacy(f *Facts) {
+	if f.Rootless {
+		f.Why = "this host uses cgroup v1, which cannot be used without root"
+		if f.Hybrid {
+			f.Why = "this host uses hybrid cgroups, which cannot be used without root"
+		}
+		return
+	}
+	for _, c := range []string{"memory", "cpu", "cpuset", "pids", "blkio", "devices", "freezer"} {
+		if exists(filepath.Join(d.root, c, "cgroup.procs")) {
+			f.Controllers = append(f.Controllers, c)
+		}
+	}
+	if len(f.Controllers) == 0 || !d.writable(filepath.Join(d.root, f.Controllers[0])) {
+		f.Controllers, f.Why = nil, "the control groups at "+d.root+" are read-only"
+		return
+	}
+	f.Manager, f.Base = Cgroupfs, "/"
+	f.Swap = exists(filepath.Join(d.root, "memory", "memory.memsw.limit_in_bytes"))
+}
+
+func (d detector) unified(f *Facts) {
+	own := filepath.Join(d.root, f.Own)
+	switch {
+	case !f.Rootless && exists(d.run+"/systemd/system"):
+		f.Manager, f.Slice, f.Base = Systemd, "system.slice", "/"
+		f.Controllers = words(filepath.Join(d.root, "cgroup.controllers"))
+	case f.Rootless && d.userSystemd():
+		uid := strconv.Itoa(d.uid)
+		f.Manager, f.Slice = Systemd, "user.slice"
+		f.Base = "/user.slice/user-" + uid + ".slice/user@" + uid + ".service"
+		f.Controllers = words(filepath.Join(d.root, f.Base, "cgroup.controllers"))
+		f.Why = "systemd does not delegate it to your session"
+	default:
+		d.direct(f, own)
+	}
+	f.Swap = f.Has("memory") && (exists(filepath.Join(own, "memory.swap.max")) || exists("/proc/swaps") && !exists(filepath.Join(own, "memory.max")))
+}
+
+// userSystemd: the user's own systemd runs and has its group.
+func (d detector) userSystemd() bool {
+	dir := d.getenv("XDG_RUNTIME_DIR")
+	uid := strconv.Itoa(d.uid)
+	return dir != "" && exists(dir+"/systemd/private") &&
+		exists(filepath.Join(d.root, "user.slice/user-"+uid+".slice/user@"+uid+".service", "cgroup.procs"))
+}
+
+// direct finds a group in which this process may make others: beside its own if it may, because a group that holds
+// processes cannot hand controllers down; else below it.
+func (d detector) direct(f *Facts, own string) {
+	for _, base := range []string{filepath.Dir(f.Own), f.Own} {
+		dir := filepath.Join(d.root, base)
+		if f.Own == "/" || base == "/" {
+			dir, base = d.root, "/"
+		}
+		if !d.writable(dir) || !d.writable(filepath.Join(dir, "cgroup.procs")) {
+			continue
+		}
+		f.Manager, f.Base = Cgroupfs, base
+		f.Controllers = words(filepath.Join(dir, "cgroup.subtree_control"))
+		// The group at the top of the machine may have processes and hand controllers down all the same.
+		if !exists(filepath.Join(dir, "cgroup.type")) || len(words(filepath.Join(dir, "cgroup.procs"))) == 0 {
+			f.Controllers = words(filepath.Join(dir, "cgroup.controllers"))
+		}
+		f.Why = "it is not delegated to " + base
+		return
+	}
+	f.Why = "no control group is delegated to you, and no systemd user session runs"
+}
+
+// ownPaths maps each controller to this process' group; "" is the unified tree.
+func ownPaths(file string) map[string]string {
+	b, _ := os.ReadFile(file)
+	m := map[string]string{}
+	for line := range strings.Lines(string(b)) {
+		p := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
+		if len(p) != 3 {
+			continue
+		}
+		for _, c := range strings.Split(p[1], ",") {
+			m[c] = p[2]
+		}
+	}
+	return m
+}
+
+// clean keeps a group that lies above our cgroup namespace (/../..) from leading out of Root.
+func clean(p string) string { return filepath.Clean("/" + p) }
+
+func exists(path string) bool { return unix.Access(path, unix.F_OK) == nil }
+
+func words(path string) []string {
+	b, _ := os.ReadFile(path)
+	return strings.Fields(string(b))
+}
