@@ -6,11 +6,11 @@
 // its system calls are done instead, the last one again and again.
 TEXT wherry_start(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	SP, AX
-	SUBQ	$512, SP
+	SUBQ	$640, SP
 	MOVQ	AX, 32(SP)
 	MOVQ	$0, 64(SP)
 	LEAQ	wherry_start(SB), BX
-	MOVQ	BX, ·entry(SB)
+	MOVQ	BX, 56(SP)
 	XORPS	X15, X15
 	XORL	R14, R14
 	MOVQ	·hook(SB), DX

@@ -5,14 +5,13 @@
 // system calls are done instead, the last one again and again.
 TEXT wherry_start(SB),NOSPLIT|NOFRAME,$0
 	MOVW	R13, R4
-	SUB	$512, R13
+	SUB	$640, R13
 	MOVW	R4, 16(R13)
 	MOVW	R4, 4(R13)
 	MOVW	$0, R1
 	MOVW	R1, 64(R13)
 	MOVW	$wherry_start(SB), R1
-	MOVW	$·entry(SB), R2
-	MOVW	R1, (R2)
+	MOVW	R1, 56(R13)
 	MOVW	$0, g
 	MOVW	$·hook(SB), R7
 	MOVW	(R7), R7

@@ -5,11 +5,11 @@
 // again and again.
 TEXT wherry_start(SB),NOSPLIT|NOFRAME,$0
 	MOVD	RSP, R0
-	SUB	$512, RSP
+	SUB	$640, RSP
 	MOVD	R0, 48(RSP)
 	MOVD	ZR, 64(RSP)
 	MOVD	$wherry_start(SB), R1
-	MOVD	R1, ·entry(SB)
+	MOVD	R1, 56(RSP)
 	MOVD	ZR, g
 	MOVD	·hook(SB), R26
 	MOVD	(R26), R1

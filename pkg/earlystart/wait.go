@@ -5,16 +5,14 @@ import (
 	"unsafe"
 )
 
-// entry is the address of the entry point, set by it.
-var entry uintptr
-
 // The script is a list of system calls, number and six arguments each, that the entry point does after the hook
 // has returned. It lies in the entry point's frame, below the Stack, where giving back the binary leaves it alone.
 // A number of 0 ends it, and the call before that is repeated for ever.
 const (
-	frame     = 512
+	frame     = 640
+	entryAt   = 56 // the address of the entry point
 	scriptAt  = 64
-	scriptMax = (frame-scriptAt)/(7*8) - 1
+	scriptMax = (frame - scriptAt) / (7 * 8)
 )
 
 // Constants of the kernel that have the same value everywhere.
@@ -31,8 +29,8 @@ const (
 //go:norace
 func (s Stack) WaitForever() {
 	n, page := uintptr(0), s.Aux(auxPageSize)
-	here := entry &^ (page - 1)
-	for i := uintptr(0); i < s.Aux(auxHeaderCount) && n+4 < scriptMax; i++ {
+	here := *(*uintptr)(unsafe.Add(s.p, entryAt-frame)) &^ (page - 1)
+	for i := uintptr(0); i < s.Aux(auxHeaderCount) && n+5 <= scriptMax; i++ { // 3 for a segment, 2 for the end
 		start, end := s.segment(i, page)
 		if start <= here && here < end {
 			n = s.script(n, syscall.SYS_MPROTECT, start, here-start, 0)
