@@ -111,7 +111,7 @@ func (p *peer) prepare() error {
 // rawCrun is crun alone on the spec that wherry made for the idle container, in wherry's user namespace: the same
 // mounts, capabilities and seccomp profile (compiled by crun each time, as anybody's who calls crun), `true` to run.
 func rawCrun(at places, wherry *peer) (*peer, error) {
-	id, err := wherry.do(wherry.cmd("inspect", "--format", "{{.Id}}", idle)...)
+	id, err := wherry.do(wherry.cmd("ps", "-q", "--no-trunc", "--filter", "name="+idle)...)
 	if err != nil {
 		return nil, err
 	}

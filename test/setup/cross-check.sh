@@ -16,7 +16,7 @@ emulator() {
     armv*) echo qemu-arm-static ;;
   esac
 }
-cpu() { case $1 in armv6) echo arm1176 ;; armv7) echo cortex-a15 ;; esac; }
+cpu() { case $1 in armv6) echo QEMU_CPU=arm1176 ;; armv7) echo QEMU_CPU=cortex-a15 ;; esac; }
 for arch in "$@"; do
   while read -r f; do
     if readelf -lW "$f" | grep -Eq 'INTERP|DYNAMIC'; then echo "FAIL $f is not static"; bad=1; fi
@@ -26,11 +26,15 @@ for arch in "$@"; do
     echo "skip  $arch: static; not started ($emu is not installed)"
     continue
   fi
-  if out=$(QEMU_CPU=$(cpu "$arch") timeout 60 ${emu:+"$emu"} "dist/linux-$arch/wherry" --version 2>&1); then
-    echo "ok    $arch: static, starts: $out ($(du -h "dist/linux-$arch/wherry" | cut -f1))"
-  else
-    echo "FAIL  $arch does not start: $out"
-    bad=1
-  fi
+  for f in wherry libexec/wherry/wherry-monitor; do
+    [ -e "dist/linux-$arch/$f" ] || continue
+    # shellcheck disable=SC2046 # an assignment or nothing
+    if out=$(env $(cpu "$arch") timeout 60 ${emu:+"$emu"} "dist/linux-$arch/$f" --version 2>&1); then
+      echo "ok    $arch ${f##*/}: static, starts: $out ($(du -h "dist/linux-$arch/$f" | cut -f1))"
+    else
+      echo "FAIL  $arch ${f##*/} does not start: $out"
+      bad=1
+    fi
+  done
 done
 exit $bad
