@@ -3,19 +3,23 @@
 package ociruntime
 
 import (
-	"context"
-	"errors"
+	"bytes"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/wherry-containers/wherry/pkg/cgroup"
+	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"github.com/wherry-containers/wherry/pkg/seccomp"
 )
 
 // Kind tells the runtimes apart whose command lines or state directories differ.
 type Kind string
 
-// The kinds.
+// The kinds. Other is driven like runc, whose command line is the one that others follow.
 const (
 	Crun  Kind = "crun"
 	Runc  Kind = "runc"
@@ -38,67 +42,135 @@ type Start struct {
 	Bundle        string
 	PidFile       string
 	ConsoleSocket string // unix socket that receives the terminal's master; empty without terminal
-	LogFile       string // receives the runtime's messages; empty: its stderr
+	LogFile       string // receives the runtime's messages, for Failure; empty: its stderr
 }
 
-var errLater = errors.New("x")
+// elsewhere are directories of runtimes that an unprivileged user's PATH may lack.
+var elsewhere = []string{"/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/sbin", "/bin", "/usr/libexec",
+	"/usr/libexec/podman", "/usr/lib/podman", "/run/current-system/sw/bin"}
 
 // Find returns the runtime of that name or path; an empty name means crun, else runc.
-func Find(name string) (*Runtime, error) { return nil, errLater }
-
-// StartArgs is the command line (with argv[0]) that starts a container detached.
-func (r *Runtime) StartArgs(s Start) []string { return nil }
-
-// ExecArgs is the command line (with argv[0]) of a detached-less exec up to the process file: FILE and ID follow.
-func (r *Runtime) ExecArgs() []string { return nil }
-
-// Env is the environment that the runtime is executed with.
-func (r *Runtime) Env() []string { return nil }
-
-// Memfd returns a sealed, executable copy of the runtime in memory for monitor.RunFD, or nil when executing Path
-// is as good. The caller closes it.
-func (r *Runtime) Memfd() (*os.File, error) { return nil, errLater }
-
-// Leftovers lists the run-time paths of container id that are to be removed when it has ended.
-func (r *Runtime) Leftovers(id string) []string { return nil }
-
-// SeccompFile is where the runtime leaves the compiled filter of a started container; empty: nowhere.
-func (r *Runtime) SeccompFile(id string) string { return "" }
-
-// Exec is one process to run in a running container.
-type Exec struct {
-	ID      string
-	Process *specs.Process
-	Dir     string   // directory for the process file, private to the caller (the container's run directory)
-	PidFile string   // optional
-	Detach  bool     // return when the process has started
-	Stdin   *os.File // nil: /dev/null
-	Stdout  *os.File
-	Stderr  *os.File
-	// Console receives the master of the process' terminal instead of the streams above: for detach keys.
-	// It is called once, before Exec returns; the callee owns the file.
-	Console func(master *os.File)
+func Find(name string) (*Runtime, error) {
+	names := []string{name}
+	if name == "" {
+		names = []string{"crun", "runc"}
+	}
+	for _, n := range names {
+		if path := lookup(n); path != "" {
+			return &Runtime{Path: path, Kind: kindOf(path)}, nil
+		}
+	}
+	if name == "" {
+		return nil, errdefs.New(errdefs.ErrNotFound, "no OCI runtime found: install crun (sudo apt install crun)")
+	}
+	if fi, err := os.Stat(name); strings.Contains(name, "/") && err == nil {
+		if fi.IsDir() {
+			return nil, errdefs.New(errdefs.ErrInvalid, "OCI runtime %s is a directory (name the program in it)", name)
+		}
+		return nil, errdefs.New(errdefs.ErrInvalid, "OCI runtime %s is not executable (chmod +x it)", name)
+	}
+	return nil, errdefs.New(errdefs.ErrNotFound, "OCI runtime %q not found (install it, or leave --runtime out to use crun or runc)", name)
 }
 
-// Exec runs a process in a container and returns its exit status; an error is of kind errdefs.ErrNoCommand or
-// ErrNotExecutable where that is the cause, and carries the runtime's own last line.
-func (r *Runtime) Exec(ctx context.Context, e Exec) (int, error) { return 0, errLater }
+func lookup(name string) string {
+	if path, err := exec.LookPath(name); err == nil {
+		if path, err = filepath.Abs(path); err == nil {
+			return path
+		}
+	}
+	if strings.Contains(name, "/") {
+		return ""
+	}
+	for _, dir := range elsewhere {
+		path := filepath.Join(dir, name)
+		if fi, err := os.Stat(path); err == nil && fi.Mode().IsRegular() && unix.Access(path, unix.X_OK) == nil {
+			return path
+		}
+	}
+	return ""
+}
 
-// Pause freezes a container, Resume thaws it: for where package cgroup cannot (cgroup v1).
-func (r *Runtime) Pause(ctx context.Context, id string) error { return errLater }
+// kindOf goes by the name of the program, or of what a link of another name leads to.
+func kindOf(path string) Kind {
+	if k := kindOfName(path); k != Other {
+		return k
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return kindOfName(real)
+	}
+	return Other
+}
 
-// Resume undoes Pause.
-func (r *Runtime) Resume(ctx context.Context, id string) error { return errLater }
+func kindOfName(path string) Kind {
+	base := filepath.Base(path)
+	switch {
+	case strings.HasPrefix(base, "crun"):
+		return Crun
+	case strings.HasPrefix(base, "runc"):
+		return Runc
+	}
+	return Other
+}
 
-// Kill sends a signal to the first process, or to all processes of the container.
-func (r *Runtime) Kill(ctx context.Context, id, signal string, all bool) error { return errLater }
+// global is the command line up to the subcommand.
+func (r *Runtime) global(logFile string) []string {
+	args := []string{filepath.Base(r.Path), "--root", r.StateDir}
+	if r.Kind == Crun {
+		manager := r.Manager
+		if manager == "" {
+			manager = cgroup.Disabled
+		}
+		args = append(args, "--cgroup-manager="+string(manager))
+	} else {
+		if r.Manager == cgroup.Systemd {
+			args = append(args, "--systemd-cgroup")
+		}
+		if r.Rootless && r.Kind == Runc {
+			args = append(args, "--rootless=true")
+		}
+	}
+	if logFile != "" {
+		args = append(args, "--log", logFile, "--log-format", "json")
+	}
+	return args
+}
 
-// Delete removes what the runtime keeps of a container; with force it is killed first.
-func (r *Runtime) Delete(ctx context.Context, id string, force bool) error { return errLater }
+// StartArgs is the command line (with argv[0]) that starts a container detached.
+func (r *Runtime) StartArgs(s Start) []string {
+	args := append(r.global(s.LogFile), "run", "--detach", "--bundle", s.Bundle, "--pid-file", s.PidFile)
+	if s.ConsoleSocket != "" {
+		args = append(args, "--console-socket", s.ConsoleSocket)
+	}
+	return append(args, s.ID)
+}
 
-// State asks the runtime.
-func (r *Runtime) State(ctx context.Context, id string) (*specs.State, error) { return nil, errLater }
+// ExecArgs is the command line (with argv[0]) of an exec up to the process file: FILE and ID follow.
+func (r *Runtime) ExecArgs() []string { return append(r.global(""), "exec", "--process") }
 
-// Failure is the error for a failed start or exec: text is what the runtime wrote, of which the last line is shown.
-// Its kind is ErrNoCommand or ErrNotExecutable where the runtime says so: errdefs.ExitCode knows 126 and 127.
-func (r *Runtime) Failure(text string) error { return errLater }
+// Env is the environment that the runtime is executed with: what it needs to reach the user's systemd, and nothing
+// that would make it notify or listen.
+func (r *Runtime) Env() []string {
+	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+	for _, name := range []string{"XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "HOME", "TMPDIR"} {
+		if v, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
+}
+
+// Leftovers lists the run-time paths of container id that are to be removed when it has ended.
+func (r *Runtime) Leftovers(id string) []string { return []string{filepath.Join(r.StateDir, id)} }
+
+// SeccompFile is where the runtime leaves the compiled filter of a started container; empty: nowhere, or this
+// runtime does not know how to take it back.
+func (r *Runtime) SeccompFile(id string) string {
+	if r.Kind != Crun {
+		return ""
+	}
+	binary, err := os.ReadFile(r.Path)
+	if err != nil || !bytes.Contains(binary, []byte(seccomp.Annotation)) {
+		return ""
+	}
+	return filepath.Join(r.StateDir, id, "seccomp.bpf")
+}

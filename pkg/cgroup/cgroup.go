@@ -30,6 +30,7 @@ type Facts struct {
 	Slice       string   // systemd slice of containers (Systemd)
 	Manager     Manager  // of containers
 	Controllers []string // controllers a container's group can have: memory, cpu, cpuset, pids, io, ...
+	Kernel      []string // controllers the kernel has (v2), when some are missing from Controllers
 	Rootless    bool
 	Swap        bool   // swap can be limited
 	Why         string // why Manager is Disabled or controllers are missing, for error texts
@@ -57,7 +58,7 @@ func (f Facts) fix(controller string) string {
 		return "run it as root, or boot with systemd.unified_cgroup_hierarchy=1"
 	case f.Version != 2:
 		return "leave the limit out, or mount cgroup2 at " + Root
-	case slices.Contains(words(filepath.Join(Root, "cgroup.controllers")), controller) && f.Rootless:
+	case slices.Contains(f.Kernel, controller) && f.Rootless:
 		return "delegate it: put [Service] and Delegate=cpu cpuset io memory pids into " +
 			"/etc/systemd/system/user@.service.d/delegate.conf, then systemctl daemon-reload and log in again"
 	case controller == "memory":

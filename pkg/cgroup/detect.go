@@ -93,6 +93,9 @@ func (d detector) unified(f *Facts) {
 	default:
 		d.direct(f, own)
 	}
+	if !f.Has("memory") || !f.Has("cpu") || !f.Has("pids") || !f.Has("cpuset") {
+		f.Kernel = words(filepath.Join(d.root, "cgroup.controllers"))
+	}
 	f.Swap = f.Has("memory") && (exists(filepath.Join(own, "memory.swap.max")) || exists("/proc/swaps") && !exists(filepath.Join(own, "memory.max")))
 }
 

@@ -1,0 +1,80 @@
+package ociruntime
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Pause freezes a container, Resume thaws it: for where package cgroup cannot.
+func (r *Runtime) Pause(ctx context.Context, id string) error {
+	_, err := r.output(ctx, "pause", id)
+	return err
+}
+
+// Resume undoes Pause.
+func (r *Runtime) Resume(ctx context.Context, id string) error {
+	_, err := r.output(ctx, "resume", id)
+	return err
+}
+
+// Kill sends a signal to the first process, or to all processes of the container.
+func (r *Runtime) Kill(ctx context.Context, id, signal string, all bool) error {
+	args := []string{"kill"}
+	if all {
+		args = append(args, "--all")
+	}
+	_, err := r.output(ctx, append(args, id, signal)...)
+	return err
+}
+
+// Delete removes what the runtime keeps of a container; with force it is killed first.
+func (r *Runtime) Delete(ctx context.Context, id string, force bool) error {
+	args := []string{"delete"}
+	if force {
+		args = append(args, "--force")
+	}
+	_, err := r.output(ctx, append(args, id)...)
+	return err
+}
+
+// State asks the runtime.
+func (r *Runtime) State(ctx context.Context, id string) (*specs.State, error) {
+	out, err := r.output(ctx, "state", id)
+	if err != nil {
+		return nil, err
+	}
+	// crun and runc disagree with the specification on the type of fields we do not use.
+	var s struct {
+		Version string `json:"ociVersion"`
+		ID      string `json:"id"`
+		Status  string `json:"status"`
+		Pid     int    `json:"pid"`
+		Bundle  string `json:"bundle"`
+	}
+	if err := json.Unmarshal(out, &s); err != nil {
+		return nil, fmt.Errorf("%s state %s: %w", r.Path, id, err)
+	}
+	return &specs.State{Version: s.Version, ID: s.ID, Status: specs.ContainerState(s.Status), Pid: s.Pid, Bundle: s.Bundle}, nil
+}
+
+func (r *Runtime) output(ctx context.Context, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, r.Path, append(r.global(""), args...)[1:]...)
+	cmd.Env = r.Env()
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if stderr.Len() > 0 {
+			return nil, r.Failure(stderr.String())
+		}
+		return nil, fmt.Errorf("%s %s: %w", r.Path, args[0], err)
+	}
+	return stdout.Bytes(), nil
+}

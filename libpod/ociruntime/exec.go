@@ -1,0 +1,111 @@
+package ociruntime
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+
+	"github.com/creack/pty"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Exec is one process to run in a running container.
+type Exec struct {
+	ID      string
+	Process *specs.Process
+	Dir     string   // directory for the process file, private to the caller (the container's run directory)
+	PidFile string   // optional
+	Detach  bool     // return when the process has started
+	Stdin   *os.File // nil: /dev/null
+	Stdout  *os.File
+	Stderr  *os.File
+	// Console receives the master of a terminal that stands between the caller and the process' own, instead of the
+	// streams above: for detach keys. It is called once, before Exec returns; the callee owns the file.
+	Console func(master *os.File)
+}
+
+// Exec runs a process in a container and returns its exit status; an error is of kind errdefs.ErrNoCommand or
+// ErrNotExecutable where that is the cause, and carries the runtime's own last line.
+func (r *Runtime) Exec(ctx context.Context, e Exec) (int, error) {
+	dir, err := os.MkdirTemp(e.Dir, "exec-")
+	if err != nil {
+		return 0, fmt.Errorf("exec in container %s: %w", e.ID, err)
+	}
+	defer os.RemoveAll(dir)
+	file, log := filepath.Join(dir, "process.json"), filepath.Join(dir, "log")
+	data, err := json.Marshal(e.Process)
+	if err != nil {
+		return 0, fmt.Errorf("exec in container %s: %w", e.ID, err)
+	}
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		return 0, fmt.Errorf("exec in container %s: %w", e.ID, err)
+	}
+	args := append(r.global(log), "exec", "--process", file)
+	if e.PidFile != "" {
+		args = append(args, "--pid-file", e.PidFile)
+	}
+	if e.Detach {
+		args = append(args, "--detach")
+	}
+	cmd := exec.CommandContext(ctx, r.Path, append(args, e.ID)[1:]...)
+	cmd.Env = r.Env()
+	if err := e.start(cmd); err != nil {
+		return 0, fmt.Errorf("execute %s: %w", r.Path, err)
+	}
+	return r.status(ctx, cmd.Wait(), log)
+}
+
+// start connects the streams. The files are handed down as they are: no copying goroutine stands between.
+func (e Exec) start(cmd *exec.Cmd) error {
+	if e.Console == nil {
+		if e.Stdin != nil {
+			cmd.Stdin = e.Stdin
+		}
+		if e.Stdout != nil {
+			cmd.Stdout = e.Stdout
+		}
+		if e.Stderr != nil {
+			cmd.Stderr = e.Stderr
+		}
+		return cmd.Start()
+	}
+	master, slave, err := pty.Open()
+	if err != nil {
+		return fmt.Errorf("open a terminal: %w", err)
+	}
+	defer slave.Close()
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := cmd.Start(); err != nil {
+		master.Close()
+		return err
+	}
+	e.Console(master)
+	return nil
+}
+
+// status tells the process' own exit status from a failure of the runtime, which alone writes to the log.
+func (r *Runtime) status(ctx context.Context, waited error, log string) (int, error) {
+	if waited == nil {
+		return 0, nil
+	}
+	var exit *exec.ExitError
+	if !errors.As(waited, &exit) {
+		return 0, fmt.Errorf("execute %s: %w", r.Path, waited)
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if text, _ := os.ReadFile(log); lastLine(string(text)) != "" {
+		return 0, r.Failure(string(text))
+	}
+	if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		return 128 + int(ws.Signal()), nil
+	}
+	return exit.ExitCode(), nil
+}
