@@ -144,7 +144,10 @@ func (m mapping) write(pid int) error {
 	gids := make(chan error, 1)
 	go func() { gids <- runMapper(m.newgidmap, mapArgs(pid, os.Getgid(), m.gids)) }()
 	err := runMapper(m.newuidmap, mapArgs(pid, os.Getuid(), m.uids))
-	if err = errors.Join(err, <-gids); err != nil {
+	if gidErr := <-gids; err == nil {
+		err = gidErr // both fail for the same reason most often; one line says it
+	}
+	if err != nil {
 		return diagnoseMapping(collect(), err)
 	}
 	return nil

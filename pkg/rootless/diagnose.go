@@ -68,6 +68,8 @@ func diagnoseClone(p probe, err error) error {
 		return unsupported("the limit of user namespaces is reached (raise it: sudo sysctl -w user.max_user_namespaces=%d)", max(2*p.MaxUserNS, 15000))
 	case errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES):
 		return unsupported("making a user namespace is not permitted: a container or sandbox around this process forbids it (run wherry outside of it, or allow clone and unshare in its seccomp profile): %v", err)
+	case errors.Is(err, syscall.EINVAL):
+		return unsupported("an emulator such as qemu-user cannot make a user namespace (run a wherry built for this machine once, and the emulated one joins it): %v", err)
 	}
 	return fmt.Errorf("make a user namespace: %w", err)
 }

@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,7 +32,7 @@ func TestEnter(t *testing.T) {
 			for _, binary := range []string{stub, plain} {
 				again := w.show(w.command(binary, "id"))
 				checkInside(t, w, again)
-				if again.Namespace != got.Namespace || again.Mounts != got.Mounts {
+				if again.Joined != (binary == stub) || again.Namespace != got.Namespace || again.Mounts != got.Mounts {
 					t.Errorf("%s: second call in %s %s, first in %s %s", binary, again.Namespace, again.Mounts, got.Namespace, got.Mounts)
 				}
 			}
@@ -41,7 +43,7 @@ func TestEnter(t *testing.T) {
 func checkInside(t *testing.T, w *world, got shown) {
 	t.Helper()
 	s := got.Status
-	if got.EUID != 0 || !s.Rootless || !s.Inside || s.UID != w.uid || s.GID != w.gid || s.PausePID != w.pausePID("pause") || len(s.Problems) > 0 {
+	if got.EUID != 0 || got.EGID != 0 || !s.Rootless || !s.Inside || s.UID != w.uid || s.GID != w.gid || s.PausePID != w.pausePID("pause") || len(s.Problems) > 0 {
 		t.Errorf("got %+v", got)
 	}
 	if len(s.UIDMap) < 2 || int(s.UIDMap[0].HostID) != w.uid || s.UIDMap[0].Size != 1 || s.UIDMap[1].ContainerID != 1 {
@@ -225,6 +227,78 @@ func TestWorkingDirectory(t *testing.T) {
 		}
 		gone := w.command("sh", "-c", `mkdir "$1" && cd "$1" && rmdir "$1" && exec "$0" id`, binary, filepath.Join(filepath.Dir(w.run), "gone"))
 		checkInside(t, w, w.show(gone))
+	}
+}
+
+// The stub and layout.RunDir must look for the pause file in the same place.
+func TestRunDirectories(t *testing.T) {
+	stub, _ := binaries(t)
+	w := newWorld(t)
+	own := filepath.Dir(w.run)
+	for name, env := range map[string][]string{
+		"WHERRY_RUN":              {"WHERRY_RUN=" + own + "/elsewhere/run", "XDG_RUNTIME_DIR=/proc"},
+		"XDG_RUNTIME_DIR":         {"XDG_RUNTIME_DIR=" + own},
+		"none":                    {},
+		"XDG_RUNTIME_DIR missing": {"XDG_RUNTIME_DIR=" + own + "/missing"},
+		"XDG_RUNTIME_DIR foreign": {"XDG_RUNTIME_DIR=/proc"},
+		"empty variables":         {"WHERRY_RUN=", "XDG_RUNTIME_DIR="},
+	} {
+		t.Run(name, func(t *testing.T) {
+			call := func(what string) *exec.Cmd {
+				cmd := w.command(stub, what)
+				cmd.Env = append([]string{"HOME=" + w.home, "PATH=" + os.Getenv("PATH")}, env...)
+				return cmd
+			}
+			kept, _ := filepath.Glob("/tmp/wherry-run-*")
+			more, _ := filepath.Glob("/run/user/*/wherry")
+			first := w.show(call("id"))
+			if !first.Joined { // the second execution of the first call is joined by the stub, or else it was nsenter
+				t.Errorf("the first call was not joined by the stub: %+v", first)
+			}
+			second := w.show(call("id"))
+			if !second.Joined || second.Status.PausePID == 0 || second.Status.PauseFile != first.Status.PauseFile || second.Mounts != first.Mounts {
+				t.Errorf("first %+v, second %+v", first, second)
+			}
+			if run := filepath.Dir(first.Status.PauseFile); !slices.Contains(append(kept, more...), run) {
+				syscall.Kill(second.Status.PausePID, syscall.SIGKILL)
+				os.RemoveAll(run)
+			}
+		})
+	}
+}
+
+func TestOtherPrimaryGroup(t *testing.T) {
+	stub, _ := binaries(t)
+	w := newWorld(t)
+	if w.cred == nil {
+		t.Skip("needs root to choose the group")
+	}
+	w.show(w.command(stub, "id"))
+	cmd := w.command(stub, "id")
+	cmd.SysProcAttr.Credential.Gid = 65533
+	if got := w.show(cmd); got.EGID != 0 || !got.Joined {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// An emulated binary starts as usual where a pause process is there to join: setns fails under qemu-user.
+func TestEmulated(t *testing.T) {
+	stub, _ := binaries(t)
+	w := newWorld(t)
+	w.show(w.command(stub, "id"))
+	for arch, emulator := range map[string]string{"arm64": "qemu-aarch64-static", "arm": "qemu-arm-static"} {
+		if _, err := exec.LookPath(emulator); err != nil || arch == runtime.GOARCH {
+			continue
+		}
+		binary := filepath.Join(filepath.Dir(stub), arch)
+		cmd := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-E wherry_start", "-o", binary, "./testdata/enter")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARM=6", "GOARCH="+arch)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("go build: %v\n%s", err, out)
+		}
+		if out, err := w.command(emulator, binary, "hello").CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("%s: %v: %s", arch, err, out)
+		}
 	}
 }
 

@@ -49,6 +49,7 @@ func TestDiagnosis(t *testing.T) {
 		{"limit reached", func(p *probe) { p.MaxUserNS = 10000 }, clone(syscall.ENOSPC), "user.max_user_namespaces=20000"},
 		{"AppArmor at the start", func(p *probe) { p.AppArmor = 1 }, clone(syscall.EACCES), "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for /usr/local/bin/wherry"},
 		{"AppArmor at the mapping", func(p *probe) { p.AppArmor = 1 }, mapping, "kernel.apparmor_restrict_unprivileged_userns=0"},
+		{"emulator", func(*probe) {}, clone(syscall.EINVAL), "run a wherry built for this machine once"},
 		{"sandbox", func(*probe) {}, clone(syscall.EPERM), "seccomp profile"},
 		{"newuidmap not setuid", func(p *probe) { p.NewUIDMap.Privileged = false }, mapping, "/usr/bin/newuidmap is neither setuid root nor has file capabilities (sudo apt install --reinstall uidmap"},
 		{"newgidmap not setuid", func(p *probe) { p.NewGIDMap.Privileged = false }, mapping, "sudo chmod u+s /usr/bin/newgidmap"},

@@ -85,7 +85,8 @@ func (w *world) command(argv ...string) *exec.Cmd {
 // shown is what testdata/enter prints.
 type shown struct {
 	Status            rootless.Status
-	EUID              int
+	EUID, EGID        int
+	Joined            bool
 	Cwd               string
 	Namespace, Mounts string
 	Args              []string

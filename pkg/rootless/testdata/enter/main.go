@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 
+	"github.com/wherry-containers/wherry/pkg/realuser"
 	"github.com/wherry-containers/wherry/pkg/rootless"
 	_ "github.com/wherry-containers/wherry/pkg/rootless/join" // the entry stub
 )
@@ -43,6 +44,8 @@ func run(args []string) error {
 type Shown struct {
 	Status    rootless.Status
 	EUID      int
+	EGID      int
+	Joined    bool // by the stub
 	Cwd       string
 	Namespace string
 	Mounts    string
@@ -51,7 +54,7 @@ type Shown struct {
 }
 
 func show(args []string) error {
-	shown := Shown{Status: rootless.Report(), EUID: os.Geteuid(), Args: args, Env: map[string]string{}}
+	shown := Shown{Status: rootless.Report(), EUID: os.Geteuid(), EGID: os.Getegid(), Joined: realuser.Early.Joined != 0, Args: args, Env: map[string]string{}}
 	var err error
 	if shown.Cwd, err = os.Getwd(); err != nil {
 		shown.Cwd = err.Error()
