@@ -188,7 +188,7 @@ func (s *Session) createImage(config store.Config, layer *storage.Layer, names [
 		return "", err
 	}
 	manifestDigest := digest.FromBytes(manifestJSON)
-	img, err := s.store.CreateImage(configDigest.Encoded(), names, layer.ID, "", &storage.ImageOptions{
+	img, err := s.store.CreateImage(configDigest.Encoded(), nil, layer.ID, "", &storage.ImageOptions{
 		CreationDate: *config.Created,
 		Digest:       manifestDigest,
 		BigData: []storage.ImageBigDataOption{
@@ -201,7 +201,11 @@ func (s *Session) createImage(config store.Config, layer *storage.Layer, names [
 		return "", err
 	}
 	faultpoint.Hit("image.import.created")
-	return img.ID, nil
+	if len(names) == 0 {
+		return img.ID, nil
+	}
+	// A name that another image has moves; at creation it would be refused.
+	return img.ID, s.store.AddNames(img.ID, names)
 }
 
 // familiar is a stored name as users write it.

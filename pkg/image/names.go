@@ -57,12 +57,12 @@ func candidates(sys *types.SystemContext, name string) ([]candidate, error) {
 	if err != nil {
 		return nil, err
 	}
-	short := reference.FamiliarString(normal)
-	if _, digested := normal.(reference.Digested); !digested && !hasTag(name) {
-		short = reference.FamiliarName(normal)
-	}
 	if isQualified(name) || !needsResolving(sys, normal) {
 		return []candidate{{name: normal}}, nil
+	}
+	short := name // as typed: an alias may be for library/x
+	if _, digested := normal.(reference.Digested); digested {
+		short = reference.FamiliarString(normal)
 	}
 	resolved, err := shortnames.Resolve(sys, short)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/containers/image/v5/pkg/sysregistriesv2"
 	"github.com/containers/storage"
 	"github.com/containers/storage/pkg/reexec"
 
@@ -34,13 +35,29 @@ func TestMain(m *testing.M) {
 		fmt.Println("no user namespace to test in:", err)
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(runInHome(m))
 }
+
+// runInHome runs the tests with one home directory: the libraries ask for it once.
+func runInHome(m *testing.M) int {
+	home, err := os.MkdirTemp("", "image-test-")
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	defer os.RemoveAll(home)
+	testHome = filepath.Join(home, "home")
+	os.Setenv("HOME", testHome)
+	return m.Run()
+}
+
+var testHome string
 
 // fixture is a session on a store of its own.
 type fixture struct {
 	*Session
 	t        *testing.T
+	dir      string
 	cfg      Config
 	out, err *bytes.Buffer
 }
@@ -48,8 +65,10 @@ type fixture struct {
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	dir := t.TempDir()
-	home := filepath.Join(dir, "home")
-	t.Setenv("HOME", home)
+	home := testHome
+	if err := os.RemoveAll(home); err != nil {
+		t.Fatal(err)
+	}
 	t.Setenv("XDG_CONFIG_HOME", "")
 	t.Setenv("XDG_RUNTIME_DIR", filepath.Join(dir, "xdg"))
 	t.Setenv("CONTAINERS_REGISTRIES_CONF", filepath.Join(home, "registries.conf"))
@@ -60,7 +79,7 @@ func newFixture(t *testing.T) *fixture {
 			t.Fatal(err)
 		}
 	}
-	f := &fixture{t: t, out: &bytes.Buffer{}, err: &bytes.Buffer{}}
+	f := &fixture{t: t, dir: dir, out: &bytes.Buffer{}, err: &bytes.Buffer{}}
 	f.write("home/registries.conf", "")
 	f.write("home/storage.conf", "")
 	f.cfg = Config{
@@ -82,6 +101,7 @@ func testDriver() Driver {
 
 func (f *fixture) reopen() {
 	f.t.Helper()
+	sysregistriesv2.InvalidateCache()
 	var err error
 	if f.Session, err = Open(f.cfg); err != nil {
 		f.t.Fatal(err)
@@ -100,8 +120,12 @@ func (f *fixture) write(name, text string) {
 	}
 }
 
+// path is where write puts a file; home/ is the user's home.
 func (f *fixture) path(name string) string {
-	return filepath.Join(filepath.Dir(os.Getenv("HOME")), name)
+	if rest, ok := strings.CutPrefix(name, "home"); ok {
+		return testHome + rest
+	}
+	return filepath.Join(f.dir, name)
 }
 
 // tarOf makes a tar with the given files.
