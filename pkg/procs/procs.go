@@ -31,6 +31,19 @@ func Alive(pid int, start uint64) bool {
 	return err == nil && got == start && state != 'Z' && state != 'X'
 }
 
+// Parent is the pid of the parent of the process pid.
+func Parent(pid int) (int, error) {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0, ErrGone
+	}
+	end := bytes.LastIndexByte(data, ')')
+	if fields := bytes.Fields(data[end+1:]); end > 0 && len(fields) > 1 {
+		return strconv.Atoi(string(fields[1]))
+	}
+	return 0, errors.New("parse /proc/<pid>/stat: too few fields")
+}
+
 func stat(pid int) (state byte, start uint64, err error) {
 	if pid <= 0 {
 		return 0, 0, ErrGone

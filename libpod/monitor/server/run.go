@@ -1,0 +1,205 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/wherry-containers/wherry/libpod/monitor"
+	"github.com/wherry-containers/wherry/libpod/monitor/idle"
+	"github.com/wherry-containers/wherry/libpod/record"
+	"github.com/wherry-containers/wherry/pkg/faultpoint"
+	"github.com/wherry-containers/wherry/pkg/logdriver"
+	"github.com/wherry-containers/wherry/pkg/procs"
+)
+
+// Run is the life of the monitor process; args are its arguments after the name. It returns when the container is
+// gone and nothing is left to do.
+func Run(args []string) error {
+	runtime.LockOSThread() // signal masks of children, the execve of the idle stage, and the mount namespace
+	runtime.GOMAXPROCS(1)
+	if len(args) > 0 && args[0] == idle.Arg {
+		return resume()
+	}
+	if len(args) > 0 && args[0] == deliverArg {
+		return deliver()
+	}
+	if len(args) > 0 {
+		return errors.New("this program is started by wherry and takes no arguments")
+	}
+	return begin()
+}
+
+// begin takes the job, starts the container, reports, and stays.
+func begin() error {
+	// No descriptor of the program that started us, other than those of the protocol, goes any further.
+	if err := unix.CloseRange(monitor.LockFD+1, ^uint(0), 0); err != nil {
+		return fmt.Errorf("close inherited descriptors: %w", err)
+	}
+	for fd := monitor.JobFD; fd <= monitor.LockFD; fd++ {
+		unix.CloseOnExec(fd)
+	}
+	job, err := readJob()
+	if err != nil {
+		return err
+	}
+	if err := reserve(); err != nil {
+		return err
+	}
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("become subreaper: %w", err)
+	}
+	s := newServer(job)
+	if f := s.first(); f != nil {
+		s.stopUplink()
+		return writeReport(monitor.Report{Error: f.text, Exit: f.exit})
+	}
+	// The engine may be gone by now. The container runs all the same, and is on record.
+	writeReport(monitor.Report{Live: &s.live})
+	faultpoint.Hit("monitor.reported")
+	unix.Close(monitor.LockFD)
+	unix.Close(monitor.RunFD) // later starts take the runtime from its path: the copy costs memory
+	s.loop()
+	return nil
+}
+
+// first is the first start.
+func (s *Server) first() *failure {
+	s.live = record.Live{Monitor: os.Getpid(), BootID: s.job.BootID, Runtime: s.job.Runtime, Cgroups: s.job.Cgroups}
+	var err error
+	if s.live.MonitorStart, err = procs.StartTime(s.live.Monitor); err != nil {
+		return ours(err)
+	}
+	if err := s.openLog(nil); err != nil {
+		return ours(err)
+	}
+	if isSocket(monitor.AttachFD) {
+		s.addClient(monitor.AttachFD, true)
+	} else {
+		unix.Close(monitor.AttachFD)
+	}
+	if err := s.listenAttach(); err != nil {
+		return ours(err)
+	}
+	if err := s.startUplink(); err != nil {
+		return ours(err)
+	}
+	return s.start()
+}
+
+// resume goes on after the idle stage.
+func resume() error {
+	data, err := idle.Resume()
+	if err != nil {
+		return err
+	}
+	snap := &snapshot{}
+	if err := json.Unmarshal(data, snap); err != nil {
+		return fmt.Errorf("resume the monitor: %w", err)
+	}
+	idle.Drop(snap.descriptors())
+	if err := reserve(); err != nil {
+		return err
+	}
+	s := restore(snap)
+	if err := s.openLog(snap.Held); err != nil {
+		s.warn("%v", err)
+	}
+	s.reap() // of before our handlers were there
+	if s.phase == waiting {
+		s.endIfStopped()
+	}
+	s.signals.wake()
+	s.loop()
+	return nil
+}
+
+// reserve keeps the descriptor that the idle stage will need from being given to something else.
+func reserve() error {
+	fd, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", os.DevNull, err)
+	}
+	if fd == monitor.JobFD {
+		return nil
+	}
+	defer unix.Close(fd)
+	return unix.Dup3(fd, monitor.JobFD, unix.O_CLOEXEC)
+}
+
+// readJob reads all of the job's pipe. An empty one means that the engine gave up.
+func readJob() (job monitor.Job, err error) {
+	data := make([]byte, 0, 32<<10)
+	for {
+		if len(data) == cap(data) {
+			data = append(data, 0)[:len(data)]
+		}
+		n, err := unix.Read(monitor.JobFD, data[len(data):cap(data)])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return job, fmt.Errorf("read job: %w", err)
+		}
+		if n == 0 {
+			break
+		}
+		data = data[:len(data)+n]
+	}
+	if err := json.Unmarshal(data, &job); err != nil {
+		return job, fmt.Errorf("read job: %w", err)
+	}
+	if job.ID == "" || !filepath.IsAbs(job.Dir) || !filepath.IsAbs(job.RunDir) || len(job.StartArgs) == 0 {
+		return job, errors.New("read job: incomplete")
+	}
+	return job, nil
+}
+
+func writeReport(r monitor.Report) error {
+	defer unix.Close(monitor.ReportFD)
+	data, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	if err := faultpoint.Err("monitor.report"); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	for len(data) > 0 {
+		n, err := unix.Write(monitor.ReportFD, data)
+		if err != nil && err != unix.EINTR {
+			return fmt.Errorf("write report: %w", err)
+		}
+		data = data[max(n, 0):]
+	}
+	return nil
+}
+
+// openLog opens the container's log, if its driver keeps one.
+func (s *Server) openLog(held *logdriver.Held) error {
+	if s.job.Log.Driver != logdriver.JSONFile && s.job.Log.Driver != "" {
+		return nil
+	}
+	opts, err := logdriver.ParseOpts(s.job.Log.Opts)
+	if err != nil {
+		return err
+	}
+	attrs := make(map[string]string, len(s.job.LogAttrs)+1)
+	for k, v := range s.job.LogAttrs {
+		attrs[k] = v
+	}
+	if s.job.LogTag != "" {
+		attrs["tag"] = s.job.LogTag
+	}
+	s.log, err = logdriver.Open(filepath.Join(s.job.Dir, record.LogFile), opts, attrs, held)
+	return err
+}
+
+func isSocket(fd int) bool {
+	var st unix.Stat_t
+	return unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK
+}
