@@ -204,3 +204,9 @@ func (f *fixture) failsWith(err error, kind error, words ...string) {
 		}
 	}
 }
+
+func writeFile(t testing.TB, path string, data []byte) {
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
