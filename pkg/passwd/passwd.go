@@ -96,6 +96,10 @@ func resolve(accounts []account, groups []group, user string, groupAdd []string)
 
 // findUser resolves the user part; entry tells whether /etc/passwd has it.
 func findUser(accounts []account, who string) (u User, entry bool, err error) {
+	// A name wins over a number, as in Docker: a user may be called "1000".
+	if i := slices.IndexFunc(accounts, func(a account) bool { return a.name == who }); i >= 0 {
+		return accounts[i].user(), true, nil
+	}
 	uid, isNumber, err := number(who)
 	if err != nil {
 		return User{}, false, err
@@ -103,11 +107,8 @@ func findUser(accounts []account, who string) (u User, entry bool, err error) {
 	if who == "" {
 		uid, isNumber = 0, true
 	}
-	for _, a := range accounts {
-		// A name wins over a number, as in Docker: a user may be called "1000".
-		if who != "" && a.name == who || isNumber && a.uid == uid && !hasName(accounts, who) {
-			return User{UID: a.uid, GID: a.gid, Home: homeOr(a.home), Name: a.name}, true, nil
-		}
+	if i := slices.IndexFunc(accounts, func(a account) bool { return isNumber && a.uid == uid }); i >= 0 {
+		return accounts[i].user(), true, nil
 	}
 	if !isNumber {
 		return User{}, false, errdefs.New(errdefs.ErrNotFound, "user %q is not in the image's /etc/passwd (use a numeric id)", who)
@@ -115,8 +116,8 @@ func findUser(accounts []account, who string) (u User, entry bool, err error) {
 	return User{UID: uid, Home: "/"}, false, nil
 }
 
-func hasName(accounts []account, name string) bool {
-	return name != "" && slices.ContainsFunc(accounts, func(a account) bool { return a.name == name })
+func (a account) user() User {
+	return User{UID: a.uid, GID: a.gid, Home: homeOr(a.home), Name: a.name}
 }
 
 func homeOr(home string) string {
