@@ -1,0 +1,85 @@
+package rootless_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// propagation runs as root in a mount namespace whose mounts are shared, as on a systemd host: $0 is the binary,
+// $1 and $2 the user, $3 the run directory, $4 and $5 two directories of the user.
+const propagation = `set -e
+mount --make-rshared /
+as() { setpriv --reuid "$uid" --regid "$gid" --clear-groups env WHERRY_RUN="$run" HOME=/ "$@"; }
+uid=$1 gid=$2 run=$3
+as "$0" true
+mount -t tmpfs late "$4"; touch "$4/from-host"
+as "$0" exec sh -c 'ls "$1"; mount -t tmpfs inner "$2"; touch "$2/from-inside"' sh "$4" "$5"
+ls "$5"
+as "$0" stop`
+
+// The harness runs the package as root too, for this one (WHERRY_TEST_ROOT).
+func TestMountPropagation(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root to mount on the host's side")
+	}
+	stub, _ := binaries(t)
+	w := newWorld(t)
+	in, out := filepath.Join(filepath.Dir(w.run), "in"), filepath.Join(filepath.Dir(w.run), "out")
+	for _, dir := range []string{in, out} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(dir, w.uid, w.gid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := exec.Command("unshare", "--mount", "--propagation", "private", "bash", "-c", propagation, stub,
+		strconv.Itoa(w.uid), strconv.Itoa(w.gid), w.run, in, out).CombinedOutput()
+	if err != nil || string(got) != "from-host\n" {
+		t.Errorf("want only from-host, which came in; got %q, %v", got, err)
+	}
+}
+
+// newuidmap without its privilege fails in the kernel; the error must find out why.
+func TestNewuidmapWithoutPrivilege(t *testing.T) {
+	stub, _ := binaries(t)
+	w := newWorld(t)
+	bin := filepath.Join(filepath.Dir(w.run), "bin")
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"newuidmap", "newgidmap"} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			t.Skip(err)
+		}
+		if err := os.WriteFile(filepath.Join(bin, name), readFile(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := w.command(stub, "id")
+	cmd.Env = append(cmd.Env, "PATH="+bin+":"+os.Getenv("PATH"))
+	if got := w.fails(cmd); !strings.Contains(got, bin+"/newuidmap is neither setuid root nor has file capabilities") {
+		t.Errorf("got %q", got)
+	}
+	if left := w.processesNamed("wherry-pause", ""); len(left) > 0 {
+		for _, pid := range left {
+			if exe, _ := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe"); strings.HasPrefix(exe, stub) {
+				t.Errorf("pause process %d was left behind", pid)
+			}
+		}
+	}
+}
+
+// A systemd unit with NoNewPrivileges=yes, and many sandboxes.
+func TestNoNewPrivs(t *testing.T) {
+	stub, _ := binaries(t)
+	w := newWorld(t)
+	if got := w.fails(w.command("setpriv", "--no-new-privs", stub, "id")); !strings.Contains(got, "NoNewPrivileges=no") {
+		t.Errorf("got %q", got)
+	}
+}
