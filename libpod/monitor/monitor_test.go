@@ -26,6 +26,9 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
+	if os.Args[0] == "fake" {
+		fakeRuntime(os.Args[1:])
+	}
 	dir, err := os.MkdirTemp("", "monitor-test")
 	if err != nil {
 		panic(err)
@@ -41,14 +44,24 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// fakeRuntime starts what follows the pid file's name in the background, as an OCI runtime leaves a container.
-const fakeRuntime = `#!/bin/sh
-pidfile=$1; shift
-if [ "$1" = fail ]; then shift; echo "$@" >&2; exit 1; fi
-exec 3<&0
-"$@" <&3 3<&- &
-echo $! >"$pidfile"
-`
+// fakeRuntime starts a command in the background, as an OCI runtime leaves a container. Its arguments are the pid
+// file and the command, or "fail" and its last words.
+func fakeRuntime(args []string) {
+	if args[1] == "fail" {
+		fmt.Fprintln(os.Stderr, args[2])
+		os.Exit(1)
+	}
+	path, err := exec.LookPath(args[1])
+	if err != nil {
+		panic(err)
+	}
+	pid, err := syscall.ForkExec(path, args[1:], &syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{0, 1, 2}})
+	if err != nil {
+		panic(err)
+	}
+	os.WriteFile(args[0], []byte(fmt.Sprint(pid)), 0o600)
+	os.Exit(0)
+}
 
 // ctr is one container of a test.
 type ctr struct {
@@ -71,11 +84,13 @@ func newCtr(t *testing.T, command ...string) *ctr {
 			t.Fatal(err)
 		}
 	}
-	script := filepath.Join(root, "runtime")
-	os.WriteFile(script, []byte(fakeRuntime), 0o755)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
 	os.Symlink("abc", filepath.Join(root, "names", "web"))
 	c.job = monitor.Job{ID: "abc", Name: "web", Dir: c.path("containers/abc"), RunDir: c.path("run"), Trash: c.path("trash"),
-		Names: c.path("names"), Runtime: script, Env: os.Environ(), BootID: "boot", Leftovers: []string{c.path("state")},
+		Names: c.path("names"), Runtime: self, Env: os.Environ(), BootID: "boot", Leftovers: []string{c.path("state")},
 		StartArgs: append([]string{"fake", c.path("run/pid")}, command...)}
 	t.Cleanup(func() {
 		if c.live != nil {
@@ -372,8 +387,8 @@ func TestKilledMonitorIsTold(t *testing.T) {
 
 func TestRuntimeFailure(t *testing.T) {
 	for text, want := range map[string]string{
-		"something went wrong": "runtime: something went wrong",
-		"executable file `x` not found in $PATH: No such file or directory": "runtime: executable file `x` not found",
+		"something went wrong": "monitor.test: something went wrong",
+		"executable file `x` not found in $PATH: No such file or directory": "monitor.test: executable file `x` not found",
 	} {
 		c := newCtr(t, "fail", text)
 		err := c.start(monitor.SpawnOptions{})

@@ -12,7 +12,12 @@ import (
 // followTerminal puts the client's terminal in raw mode and passes its size on, now and at each change. restore
 // undoes it. Without a terminal it does nothing.
 func followTerminal(c *os.File, streams Streams) (restore func(), err error) {
-	restore = func() {}
+	return rawTerminal(streams, func(rows, columns uint16) { Resize(c, rows, columns) })
+}
+
+// rawTerminal puts the caller's terminal in raw mode and tells resize its size, now and at each change.
+func rawTerminal(streams Streams, resize func(rows, columns uint16)) (restore func(), err error) {
+	raw := func() {}
 	sized := terminalOf(streams.Stdout)
 	if typed := terminalOf(streams.Stdin); typed != nil {
 		sized = typed
@@ -20,27 +25,31 @@ func followTerminal(c *os.File, streams Streams) (restore func(), err error) {
 		if err != nil {
 			return nil, fmt.Errorf("set terminal to raw mode: %w", err)
 		}
-		restore = func() { term.Restore(int(typed.Fd()), old) }
+		raw = func() { term.Restore(int(typed.Fd()), old) }
 	}
 	if sized == nil {
-		return restore, nil
+		return raw, nil
 	}
+	stop := followSize(sized, resize)
+	return func() { stop(); raw() }, nil
+}
+
+// followSize tells resize the terminal's size, now and at each change, until stop.
+func followSize(terminal *os.File, resize func(rows, columns uint16)) (stop func()) {
 	changed := make(chan os.Signal, 1)
 	signal.Notify(changed, unix.SIGWINCH)
 	changed <- unix.SIGWINCH // the size it has now
 	go func() {
 		for range changed {
-			if columns, rows, err := term.GetSize(int(sized.Fd())); err == nil {
-				Resize(c, uint16(rows), uint16(columns))
+			if columns, rows, err := term.GetSize(int(terminal.Fd())); err == nil {
+				resize(uint16(rows), uint16(columns))
 			}
 		}
 	}()
-	raw := restore
 	return func() {
 		signal.Stop(changed)
 		close(changed)
-		raw()
-	}, nil
+	}
 }
 
 // terminalOf is the file behind a stream if that is a terminal, else nil.

@@ -1,0 +1,194 @@
+package libpod
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/wherry-containers/wherry/libpod/record"
+	"github.com/wherry-containers/wherry/pkg/atomicfile"
+	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"github.com/wherry-containers/wherry/pkg/layout"
+	"github.com/wherry-containers/wherry/pkg/procs"
+	"github.com/wherry-containers/wherry/pkg/recorddir"
+	"github.com/wherry-containers/wherry/pkg/store"
+)
+
+// EngineOptions configures an Engine. The zero value is usable.
+type EngineOptions struct {
+	Warn    func(string) // takes one line for the user; nil: dropped
+	Runtime string       // name or path of the OCI runtime for containers that ask for none; empty: the first found
+}
+
+// Engine works on one user's store. It holds no state of its own: any number of them work side by side.
+type Engine struct {
+	dirs       layout.Dirs
+	opts       EngineOptions
+	images     *store.Store
+	containers recorddir.Dir
+	volumes    recorddir.Dir
+	host       func() *host // found out once, on first use
+}
+
+// New returns an engine on dirs. It does no I/O.
+func New(dirs layout.Dirs, opts EngineOptions) *Engine {
+	if opts.Warn == nil {
+		opts.Warn = func(string) {}
+	}
+	return &Engine{
+		dirs:   dirs,
+		opts:   opts,
+		images: store.Open(dirs),
+		containers: recorddir.Dir{Kind: "container", Root: dirs.Containers(), Names: dirs.ContainerNames(),
+			Trash: dirs.Trash(), Marker: record.ConfigFile},
+		volumes: recorddir.Dir{Kind: "volume", Root: dirs.Volumes(), Trash: dirs.Trash(), Marker: volumeFile},
+		host:    sync.OnceValue(findHost),
+	}
+}
+
+// container is a record as it was read: the wish, what became of it, and what runs now.
+type container struct {
+	record.Config
+	state record.State
+	live  *record.Live // nil: no run-time state
+	image *store.Image // nil: not looked up
+}
+
+func (c *container) name() string {
+	if c.state.Name != "" {
+		return c.state.Name
+	}
+	return c.Config.Name
+}
+
+// load reads a container without a lock: each file is the old or the new one, whole.
+func (e *Engine) load(id string) (*container, error) {
+	c := &container{}
+	if err := e.readRecord(id, record.ConfigFile, &c.Config); err != nil {
+		return nil, err
+	}
+	if c.Version > record.Version {
+		return nil, errdefs.New(errdefs.ErrNewerVersion,
+			"container %s was written by a newer version of wherry (upgrade wherry, or remove it with rm)", shortID(id))
+	}
+	err := e.readRecord(id, record.StateFile, &c.state)
+	if err != nil && !errors.Is(err, errdefs.ErrNotFound) {
+		return nil, err
+	}
+	if c.state.Status == "" {
+		c.state.Status = record.Created
+	}
+	c.live = e.loadLive(id)
+	return c, nil
+}
+
+func (e *Engine) readRecord(id, file string, into any) error {
+	data, err := e.containers.ReadFile(id, file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("container %s: %w", shortID(id), errdefs.ErrNotFound)
+	} else if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return errdefs.New(errdefs.ErrBroken, "container %s has a broken %s: %v (wherry system check --repair mends it, wherry rm -f removes it)",
+			shortID(id), file, err)
+	}
+	return nil
+}
+
+// loadLive reads the run-time state; a broken or older-boot one counts as none.
+func (e *Engine) loadLive(id string) *record.Live {
+	data, err := os.ReadFile(filepath.Join(e.dirs.ContainerRun(id), record.LiveFile))
+	if err != nil {
+		return nil
+	}
+	live := &record.Live{}
+	if json.Unmarshal(data, live) != nil || live.BootID != bootID() {
+		return nil
+	}
+	return live
+}
+
+// running tells whether the container's first process lives.
+func (c *container) running() bool {
+	return c.live != nil && procs.Alive(c.live.Pid, c.live.PidStart)
+}
+
+// monitored tells whether the container's monitor lives: it will write what becomes of the container.
+func (c *container) monitored() bool {
+	return c.live != nil && procs.Alive(c.live.Monitor, c.live.MonitorStart)
+}
+
+// status is where the container is by the kernel's word, not only by the record's.
+func (c *container) status() record.Status {
+	switch {
+	case c.state.Status == record.Removing:
+		return record.Removing
+	case c.running():
+		return record.Running
+	case c.state.Status == record.Restarting && c.monitored():
+		return record.Restarting
+	case c.state.Status == record.Running && c.monitored():
+		return record.Running
+	case c.state.Status == record.Running || c.state.Status == record.Restarting:
+		return record.Exited
+	}
+	return c.state.Status
+}
+
+// stale tells whether the record claims what the kernel does not know: its monitor was killed, or the machine was
+// restarted.
+func (c *container) stale() bool {
+	claims := c.state.Status == record.Running || c.state.Status == record.Restarting || c.live != nil
+	return claims && !c.running() && !c.monitored()
+}
+
+// writeState replaces the state. The caller holds the container's lock.
+func (e *Engine) writeState(c *container) error {
+	c.state.Version = record.Version
+	data, err := json.Marshal(&c.state)
+	if err != nil {
+		return err
+	}
+	dur := atomicfile.Durable
+	if c.Lifecycle.AutoRemove {
+		dur = atomicfile.Volatile
+	}
+	return e.containers.WriteFile(c.ID, record.StateFile, data, dur)
+}
+
+// withContainer runs fn on the container that ref names, locked, fresh and settled.
+func (e *Engine) withContainer(ctx context.Context, ref string, fn func(*container) error) error {
+	id, err := e.resolve(ref)
+	if err != nil {
+		return err
+	}
+	return e.containers.WithLock(ctx, id, func() error {
+		c, err := e.load(id)
+		if err != nil {
+			return err
+		}
+		if err := e.settle(c); err != nil {
+			return err
+		}
+		return fn(c)
+	})
+}
+
+func shortID(id string) string {
+	if len(id) > 12 {
+		return id[:12]
+	}
+	return id
+}
+
+// bootID names this boot; where the kernel does not tell, run-time state is believed for as long as it lies there.
+func bootID() string {
+	id, _ := procs.BootID()
+	return id
+}

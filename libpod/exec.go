@@ -1,0 +1,100 @@
+package libpod
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/wherry-containers/wherry/libpod/ociruntime"
+	"github.com/wherry-containers/wherry/libpod/record"
+	"github.com/wherry-containers/wherry/libpod/spec"
+	"github.com/wherry-containers/wherry/pkg/caps"
+	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"github.com/wherry-containers/wherry/pkg/passwd"
+)
+
+// Exec runs a further process in a running container and returns its exit code; 0 at once when it is detached.
+func (e *Engine) Exec(ctx context.Context, ref string, opts ExecOptions) (int, error) {
+	id, err := e.resolve(ref)
+	if err != nil {
+		return 0, err
+	}
+	c, err := e.load(id)
+	if err != nil {
+		return 0, err
+	}
+	if !c.running() {
+		return 0, errdefs.New(errdefs.ErrState, "container %q is not running (wherry start %s starts it)", c.name(), c.name())
+	}
+	if c.frozen() {
+		return 0, errdefs.New(errdefs.ErrState, "container %q is paused (wherry unpause %s lets it go on)", c.name(), c.name())
+	}
+	process, err := e.execProcess(c, opts)
+	if err != nil {
+		return 0, err
+	}
+	runtime, err := e.runtimeOf(c)
+	if err != nil {
+		return 0, err
+	}
+	x := ociruntime.Exec{ID: c.ID, Process: process, Dir: e.dirs.ContainerRun(id), Detach: opts.Detach,
+		Stdin: opts.Stdin, Stdout: opts.Stdout, Stderr: opts.Stderr}
+	if opts.Terminal && !opts.Detach {
+		return e.execTerminal(ctx, runtime, x, opts)
+	}
+	return runtime.Exec(ctx, x)
+}
+
+// runtimeOf is the runtime that started the container.
+func (e *Engine) runtimeOf(c *container) (*ociruntime.Runtime, error) {
+	runtime, err := ociruntime.Find(firstOf(c.live.Runtime, c.Runtime, e.opts.Runtime))
+	if err != nil {
+		return nil, err
+	}
+	runtime.StateDir, runtime.Manager, runtime.Rootless = e.dirs.Runtime(), e.host().cgroup().Manager, e.host().rootless
+	return runtime, nil
+}
+
+// execProcess is the runtime's description of the new process, made from that of the first one.
+func (e *Engine) execProcess(c *container, opts ExecOptions) (*specs.Process, error) {
+	first, err := e.firstProcess(c)
+	if err != nil {
+		return nil, err
+	}
+	x := spec.Exec{Args: opts.Command, Env: opts.Env, WorkDir: opts.WorkDir, Terminal: opts.Terminal, Privileged: opts.Privileged}
+	if opts.User != "" {
+		user, err := passwd.Resolve(fmt.Sprintf("/proc/%d/root", c.live.Pid), opts.User, nil)
+		if err != nil {
+			return nil, err
+		}
+		x.User = &spec.User{UID: user.UID, GID: user.GID, Groups: user.Groups, Home: user.Home}
+	}
+	if opts.Privileged {
+		if x.Caps, err = caps.Permitted(); err != nil {
+			return nil, err
+		}
+	}
+	return spec.ExecProcess(first, x)
+}
+
+// firstProcess reads how the container's first process was started.
+func (e *Engine) firstProcess(c *container) (*specs.Process, error) {
+	data, err := os.ReadFile(filepath.Join(e.dirs.ContainerRun(c.ID), record.Bundle, "config.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errdefs.New(errdefs.ErrState, "container %q has just ended", c.name())
+	} else if err != nil {
+		return nil, err
+	}
+	var sp struct {
+		Process *specs.Process `json:"process"`
+	}
+	if err := json.Unmarshal(data, &sp); err != nil || sp.Process == nil {
+		return nil, errdefs.New(errdefs.ErrBroken, "the run-time configuration of container %q is broken: %v (restart the container)", c.name(), err)
+	}
+	return sp.Process, nil
+}

@@ -1,0 +1,227 @@
+package libpod
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/wherry-containers/wherry/libpod/record"
+)
+
+// Inspect returns everything that is known of a container, in Docker's form. It takes no lock.
+func (e *Engine) Inspect(ctx context.Context, ref string) (*Inspect, error) {
+	id, err := e.resolve(ref)
+	if err != nil {
+		return nil, err
+	}
+	c, err := e.load(id)
+	if err != nil {
+		return nil, err
+	}
+	doc := &Inspect{
+		ID: c.ID, Created: c.Created, State: e.inspectState(c), Image: "sha256:" + c.Image.ID, ImageName: c.Image.Name,
+		Name: "/" + c.name(), RestartCount: c.state.RestartCount, Driver: "overlay", Platform: "linux", ExecIDs: []string{},
+		HostConfig: inspectHost(c), Mounts: e.inspectMounts(c), Config: inspectConfig(c), NetworkSettings: inspectNetwork(c),
+	}
+	if args := c.Process.Args(); len(args) > 0 {
+		doc.Path, doc.Args = args[0], args[1:]
+	}
+	if c.live != nil {
+		run := e.dirs.ContainerRun(id)
+		doc.ResolvConfPath, doc.HostnamePath, doc.HostsPath = filepath.Join(run, resolvFile), filepath.Join(run, hostnameFile), filepath.Join(run, hostsFile)
+	}
+	if firstOf(c.Log.Driver, "json-file") == "json-file" {
+		doc.LogPath = filepath.Join(e.dirs.Container(id), record.LogFile)
+	}
+	doc.GraphDriver = e.inspectLayers(ctx, c)
+	return doc, nil
+}
+
+// InspectSize adds the sizes that `inspect --size` shows.
+func (e *Engine) InspectSize(ctx context.Context, doc *Inspect) {
+	row := []Summary{{ID: doc.ID, ImageID: strings.TrimPrefix(doc.Image, "sha256:")}}
+	e.addSizes(ctx, row)
+	doc.SizeRw, doc.SizeRootFs = &row[0].SizeRw, &row[0].SizeRootFs
+}
+
+func (e *Engine) inspectState(c *container) InspectState {
+	status := c.status()
+	s := InspectState{
+		Running: status == record.Running, Restarting: status == record.Restarting, OOMKilled: c.state.OOMKilled, ExitCode: c.exitCode(),
+		Error: c.state.Error, StartedAt: c.state.StartedAt, FinishedAt: c.state.FinishedAt, StoppedByUser: c.state.UserStopped,
+	}
+	if s.Running && c.live != nil {
+		s.Pid, s.ConmonPid, s.StartedAt = c.live.Pid, c.live.Monitor, c.live.StartedAt
+		if len(c.live.Cgroups) > 0 {
+			s.CgroupPath = strings.TrimPrefix(c.live.Cgroups[0], "/sys/fs/cgroup")
+		}
+		if s.Paused = c.frozen(); s.Paused {
+			status = record.Paused
+		}
+	}
+	s.Status = string(status)
+	if c.Health != nil {
+		s.Health = e.inspectHealth(c)
+	}
+	return s
+}
+
+func (e *Engine) inspectHealth(c *container) *InspectHealth {
+	h := record.HealthState{Status: "starting"}
+	if data, err := os.ReadFile(filepath.Join(e.dirs.ContainerRun(c.ID), record.HealthFile)); err == nil {
+		json.Unmarshal(data, &h) // an unreadable one is as good as none: the monitor writes the next
+	} else if !c.running() {
+		h.Status = "unhealthy"
+		if c.state.Status == record.Created {
+			h.Status = "starting"
+		}
+	}
+	doc := &InspectHealth{Status: h.Status, FailingStreak: h.FailingStreak, Log: []InspectHealthLog{}}
+	for _, r := range h.Log {
+		doc.Log = append(doc.Log, InspectHealthLog(r))
+	}
+	return doc
+}
+
+func inspectHost(c *container) InspectHostConfig {
+	r := c.Resources
+	h := InspectHostConfig{
+		Binds: binds(c), ContainerIDFile: c.Lifecycle.CIDFile, LogConfig: InspectLogConfig{Type: firstOf(c.Log.Driver, "json-file"), Config: c.Log.Opts},
+		NetworkMode: c.Network.Mode, PortBindings: map[string][]InspectPort{},
+		RestartPolicy: InspectRestartPolicy{Name: firstOf(c.Lifecycle.Restart, "no"), MaximumRetryCount: c.Lifecycle.MaxRetries},
+		AutoRemove:    c.Lifecycle.AutoRemove, CapAdd: c.Security.CapAdd, CapDrop: c.Security.CapDrop,
+		Dns: orEmpty(c.Network.DNS), DnsOptions: orEmpty(c.Network.DNSOpts), DnsSearch: orEmpty(c.Network.Search), ExtraHosts: c.Network.Hosts,
+		GroupAdd: c.Process.Groups, IpcMode: "private", Privileged: c.Security.Privileged, ReadonlyRootfs: c.Rootfs.ReadOnly,
+		SecurityOpt: securityOpts(c), UsernsMode: c.Security.UserNS, ShmSize: c.Rootfs.ShmSize, Runtime: c.Runtime, Init: c.Process.Init,
+		Resources: Resources{
+			CpuShares: int64(r.CPUShares), Memory: r.Memory, NanoCpus: r.NanoCPUs, MemoryReservation: r.MemoryReservation,
+			MemorySwap: r.MemorySwap, CpusetCpus: r.CPUSet, PidsLimit: r.Pids, Ulimits: []InspectUlimit{},
+		},
+	}
+	if h.ShmSize == 0 {
+		h.ShmSize = 64 << 20
+	}
+	if h.LogConfig.Config == nil {
+		h.LogConfig.Config = map[string]string{}
+	}
+	if r.OOMScoreAdj != nil {
+		h.OomScoreAdj = *r.OOMScoreAdj
+	}
+	for _, u := range r.Ulimits {
+		h.Ulimits = append(h.Ulimits, InspectUlimit{Name: u.Name, Soft: u.Soft, Hard: u.Hard})
+	}
+	return h
+}
+
+func orEmpty(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}
+
+func binds(c *container) []string {
+	list := []string{}
+	for _, m := range c.Mounts {
+		if m.Type == "tmpfs" || m.Anonymous {
+			continue
+		}
+		options := slices.Clone(m.Options)
+		if m.ReadOnly {
+			options = append([]string{"ro"}, options...)
+		}
+		bind := m.Source + ":" + m.Target
+		if len(options) > 0 {
+			bind += ":" + strings.Join(options, ",")
+		}
+		list = append(list, bind)
+	}
+	return list
+}
+
+func securityOpts(c *container) []string {
+	var opts []string
+	s := c.Security
+	if s.NoNewPrivileges {
+		opts = append(opts, "no-new-privileges")
+	}
+	if s.Seccomp != "" {
+		opts = append(opts, "seccomp="+s.Seccomp)
+	}
+	if s.AppArmor != "" {
+		opts = append(opts, "apparmor="+s.AppArmor)
+	}
+	for _, path := range s.Mask {
+		opts = append(opts, "mask="+path)
+	}
+	for _, path := range s.Unmask {
+		opts = append(opts, "unmask="+path)
+	}
+	return opts
+}
+
+func (e *Engine) inspectMounts(c *container) []InspectMount {
+	list := []InspectMount{}
+	for _, m := range c.Mounts {
+		doc := InspectMount{Type: m.Type, Source: m.Source, Destination: m.Target, RW: !m.ReadOnly, Options: orEmpty(m.Options), Propagation: m.Propagation}
+		switch m.Type {
+		case "volume":
+			doc.Name, doc.Driver, doc.Source = m.Source, "local", filepath.Join(e.volumes.Path(m.Source), volumeData)
+		case "bind":
+			doc.Propagation = firstOf(m.Propagation, "rprivate")
+		}
+		if m.ReadOnly {
+			doc.Mode = "ro"
+		}
+		list = append(list, doc)
+	}
+	return list
+}
+
+func inspectConfig(c *container) InspectConfig {
+	p := c.Process
+	doc := InspectConfig{
+		Hostname: c.Hostname, User: p.User, AttachStdin: p.OpenStdin && !c.Lifecycle.Detached, AttachStdout: !c.Lifecycle.Detached,
+		AttachStderr: !c.Lifecycle.Detached, Tty: p.Terminal, OpenStdin: p.OpenStdin, StdinOnce: p.StdinOnce, Env: p.Env, Cmd: p.Command,
+		Image: c.Image.Name, WorkingDir: p.WorkDir, Entrypoint: p.Entrypoint, Labels: c.Labels, Annotations: c.Notes,
+		StopSignal: firstOf(c.Lifecycle.StopSignal, "SIGTERM"), StopTimeout: c.Lifecycle.StopTimeout, Volumes: map[string]struct{}{},
+	}
+	if doc.Labels == nil {
+		doc.Labels = map[string]string{}
+	}
+	for _, m := range c.Mounts {
+		if m.Type == "volume" && m.Anonymous {
+			doc.Volumes[m.Target] = struct{}{}
+		}
+	}
+	if h := c.Health; h != nil {
+		doc.Healthcheck = &InspectHealthcheck{Test: h.Test, Interval: h.Interval, Timeout: h.Timeout, StartPeriod: h.StartPeriod,
+			StartInterval: h.StartInterval, Retries: h.Retries}
+	}
+	return doc
+}
+
+func inspectNetwork(c *container) InspectNetworkSettings {
+	doc := InspectNetworkSettings{Ports: map[string][]InspectPort{}, Networks: map[string]InspectNetwork{c.Network.Mode: {}}}
+	if c.live != nil && c.running() {
+		doc.SandboxKey = "/proc/" + strconv.Itoa(c.live.Pid) + "/ns/net"
+	}
+	return doc
+}
+
+func (e *Engine) inspectLayers(ctx context.Context, c *container) InspectGraphDriver {
+	dir := e.dirs.Container(c.ID)
+	doc := InspectGraphDriver{Name: "overlay", Data: map[string]string{
+		"UpperDir": filepath.Join(dir, record.UpperDir), "WorkDir": filepath.Join(dir, record.WorkDir)}}
+	if img, err := e.images.Lookup(ctx, c.Image.ID); err == nil {
+		doc.Data["LowerDir"] = strings.Join(img.Lower, ":")
+	}
+	if c.running() {
+		doc.Data["MergedDir"] = "/proc/" + strconv.Itoa(c.live.Pid) + "/root"
+	}
+	return doc
+}

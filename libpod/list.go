@@ -1,0 +1,128 @@
+package libpod
+
+import (
+	"context"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/wherry-containers/wherry/libpod/record"
+	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"golang.org/x/sys/unix"
+)
+
+// List returns the containers that opts ask for, newest first. It takes no lock; records that claim what is no longer
+// so are shown as they are and repaired on the way out.
+func (e *Engine) List(ctx context.Context, opts ListOptions) ([]Summary, error) {
+	match, err := e.listFilter(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	cached, stale, err := e.readAll()
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]Summary, 0, len(cached))
+	for i := range cached {
+		if row := e.present(&cached[i], &stale); match(row) {
+			rows = append(rows, *row)
+		}
+	}
+	e.settleStale(stale)
+	slices.SortFunc(rows, func(a, b Summary) int { return b.Created.Compare(a.Created) })
+	if opts.Last > 0 && len(rows) > opts.Last {
+		rows = rows[:opts.Last]
+	}
+	if opts.Size {
+		e.addSizes(ctx, rows)
+	}
+	return rows, nil
+}
+
+// present turns a row as it is on disk into what is so now: only containers that claim to run cost more than a copy.
+func (e *Engine) present(row *summaryRow, stale *[]string) *Summary {
+	s := &row.Summary
+	if s.Status != record.Running && s.Status != record.Restarting {
+		return s
+	}
+	c := &container{state: record.State{Status: s.Status, ExitCode: s.ExitCode}, live: e.loadLive(s.ID)}
+	if c.stale() {
+		*stale = append(*stale, s.ID)
+		s.ExitCode = c.exitCode()
+	}
+	s.Status = c.status()
+	if s.Status != record.Running {
+		return s
+	}
+	s.Pid = c.live.Pid
+	if row.Checked {
+		s.Health = e.healthStatus(s.ID)
+	}
+	if c.frozen() {
+		s.Status = record.Paused
+	}
+	return s
+}
+
+// summarize is the row of one container as its record has it.
+func (c *container) summarize() summaryRow {
+	mounts := make([]string, 0, len(c.Mounts))
+	for _, m := range c.Mounts {
+		mounts = append(mounts, firstOf(m.Source, m.Target))
+	}
+	return summaryRow{
+		Checked: c.Health != nil,
+		Summary: Summary{
+			ID: c.ID, Name: c.name(), Image: firstOf(c.Image.Name, c.Image.Ref), ImageID: c.Image.ID, Command: c.Process.Args(),
+			Created: c.Created, Status: c.state.Status, StartedAt: c.state.StartedAt, FinishedAt: c.state.FinishedAt,
+			ExitCode: c.state.ExitCode, Labels: c.Labels, Mounts: mounts, Networks: []string{c.Network.Mode},
+			RestartCount: c.state.RestartCount,
+		},
+	}
+}
+
+func (e *Engine) addSizes(ctx context.Context, rows []Summary) {
+	for i := range rows {
+		rows[i].SizeRw = treeSize(filepath.Join(e.dirs.Container(rows[i].ID), record.UpperDir))
+		rows[i].SizeRootFs = rows[i].SizeRw
+		if img, err := e.images.Lookup(ctx, rows[i].ImageID); err == nil {
+			rows[i].SizeRootFs += img.Size
+		}
+	}
+}
+
+// treeSize is the sum of the sizes of the files below dir, hard links counted once.
+func treeSize(dir string) int64 {
+	var total int64
+	seen := map[uint64]bool{}
+	filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return nil
+		}
+		var st unix.Stat_t
+		if unix.Lstat(path, &st) == nil && !seen[st.Ino] {
+			seen[st.Ino] = st.Nlink > 1
+			total += st.Size
+		}
+		return nil
+	})
+	return total
+}
+
+// matchLabel tells whether labels fulfil "key" or "key=value".
+func matchLabel(labels map[string]string, want string) bool {
+	key, value, withValue := strings.Cut(want, "=")
+	have, ok := labels[key]
+	return ok && (!withValue || have == value)
+}
+
+func parseBool(key, value string) (bool, error) {
+	switch strings.ToLower(value) {
+	case "true", "1", "t":
+		return true, nil
+	case "false", "0", "f":
+		return false, nil
+	}
+	return false, errdefs.New(errdefs.ErrInvalid, "invalid filter %s=%s (true or false)", key, value)
+}

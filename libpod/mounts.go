@@ -1,0 +1,152 @@
+package libpod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/wherry-containers/wherry/libpod/record"
+	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"github.com/wherry-containers/wherry/pkg/faultpoint"
+	"github.com/wherry-containers/wherry/pkg/safepath"
+)
+
+// makeVolumes makes the volumes that cfg names and that are not there.
+func (e *Engine) makeVolumes(_ context.Context, cfg *record.Config) error {
+	for _, m := range cfg.Mounts {
+		if m.Type != "volume" {
+			continue
+		}
+		if err := checkVolumeName(m.Source); err != nil {
+			return err
+		}
+		if _, err := e.makeVolume(m.Source, nil, m.Anonymous); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// mounts turns the wished mounts into the runtime's. Shorter targets come first, so that a mount inside another is
+// seen.
+func (s *startup) mounts(ctx context.Context, root string) ([]specs.Mount, error) {
+	wished := slices.Clone(s.c.Mounts)
+	slices.SortStableFunc(wished, func(a, b record.Mount) int { return len(a.Target) - len(b.Target) })
+	list := make([]specs.Mount, 0, len(wished))
+	for _, m := range wished {
+		var got specs.Mount
+		var err error
+		switch m.Type {
+		case "bind":
+			got, err = bindMount(m)
+		case "volume":
+			got, err = s.volumeMount(ctx, m, root)
+		case "tmpfs":
+			got = tmpfsMount(m)
+		default:
+			err = errdefs.New(errdefs.ErrUnsupported, "mount type %q is not there yet (bind, volume and tmpfs are)", m.Type)
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, got)
+	}
+	return list, nil
+}
+
+func bindMount(m record.Mount) (specs.Mount, error) {
+	_, err := os.Stat(m.Source)
+	if errors.Is(err, fs.ErrNotExist) && m.MakeSource {
+		if err = os.MkdirAll(m.Source, 0o755); err != nil {
+			return specs.Mount{}, errdefs.New(errdefs.ErrInvalid, "cannot make %q, the source of the mount at %q: %v", m.Source, m.Target, err)
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return specs.Mount{}, errdefs.New(errdefs.ErrNotFound, "source %q of the mount at %q does not exist (make it first, or use -v, which does)", m.Source, m.Target)
+	} else if err != nil {
+		return specs.Mount{}, errdefs.New(errdefs.ErrInvalid, "source of the mount at %q: %v", m.Target, err)
+	}
+	kind := "rbind"
+	if m.NonRecurs {
+		kind = "bind"
+	}
+	return specs.Mount{Type: "bind", Source: m.Source, Destination: m.Target, Options: bindOptions(m, kind)}, nil
+}
+
+func bindOptions(m record.Mount, kind string) []string {
+	options := append([]string{kind, firstOf(m.Propagation, "rprivate")}, kernelOptions(m.Options)...)
+	if m.ReadOnly {
+		options = append(options, "ro")
+	}
+	return options
+}
+
+// kernelOptions leaves out what is ours to do.
+func kernelOptions(options []string) []string {
+	return slices.DeleteFunc(slices.Clone(options), func(o string) bool { return o == "U" || o == "rw" || o == "ro" })
+}
+
+// tmpfsMount has Docker's defaults, which the options may override.
+func tmpfsMount(m record.Mount) specs.Mount {
+	options := append([]string{"nosuid", "nodev", "noexec"}, kernelOptions(m.Options)...)
+	if slices.Contains(m.Options, "exec") {
+		options = slices.DeleteFunc(options, func(o string) bool { return o == "noexec" })
+	}
+	if m.ReadOnly {
+		options = append(options, "ro")
+	}
+	return specs.Mount{Type: "tmpfs", Source: "tmpfs", Destination: m.Target, Options: options}
+}
+
+// volumeMount mounts a volume, which is made again if it was removed meanwhile. A fresh one takes over the content of
+// the image's directory.
+func (s *startup) volumeMount(ctx context.Context, m record.Mount, root string) (specs.Mount, error) {
+	e := s.e
+	if _, err := e.makeVolume(m.Source, nil, m.Anonymous); err != nil && !errors.Is(err, fs.ErrExist) {
+		return specs.Mount{}, err
+	}
+	source := filepath.Join(e.volumes.Path(m.Source), volumeData)
+	err := e.volumes.WithLock(ctx, m.Source, func() error {
+		rec, err := e.loadVolume(m.Source)
+		if err != nil || !rec.Fresh {
+			return err
+		}
+		if !m.NoCopy {
+			if err := copyUp(ctx, root, m.Target, source); err != nil {
+				return fmt.Errorf("copy the image's %q into volume %q: %w", m.Target, m.Source, err)
+			}
+		}
+		faultpoint.Hit("volume.copied")
+		rec.Fresh = false
+		return e.writeVolume(rec)
+	})
+	if err != nil {
+		return specs.Mount{}, err
+	}
+	if m.SubPath != "" {
+		if source, err = subPath(source, m); err != nil {
+			return specs.Mount{}, err
+		}
+	}
+	return specs.Mount{Type: "bind", Source: source, Destination: m.Target, Options: bindOptions(m, "rbind")}, nil
+}
+
+// subPath resolves a directory inside a volume, whose content is not to be trusted: links do not lead out of it.
+func subPath(volume string, m record.Mount) (string, error) {
+	f, err := safepath.OpenIn(volume, m.SubPath, os.O_RDONLY, 0)
+	if err != nil {
+		return "", errdefs.New(errdefs.ErrNotFound, "volume %q has no %q to mount at %q: %v", m.Source, m.SubPath, m.Target, err)
+	}
+	defer f.Close()
+	real, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+	if err != nil || !strings.HasPrefix(real+"/", volume+"/") {
+		return "", errdefs.New(errdefs.ErrInvalid, "volume-subpath %q leads out of volume %q", m.SubPath, m.Source)
+	}
+	return real, nil
+}

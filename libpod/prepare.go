@@ -1,0 +1,253 @@
+package libpod
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/wherry-containers/wherry/libpod/monitor"
+	"github.com/wherry-containers/wherry/libpod/ociruntime"
+	"github.com/wherry-containers/wherry/libpod/record"
+	"github.com/wherry-containers/wherry/libpod/spec"
+	"github.com/wherry-containers/wherry/pkg/caps"
+	"github.com/wherry-containers/wherry/pkg/hostfacts"
+	"github.com/wherry-containers/wherry/pkg/passwd"
+	"github.com/wherry-containers/wherry/pkg/recorddir"
+	"github.com/wherry-containers/wherry/pkg/rootfs"
+	"github.com/wherry-containers/wherry/pkg/safepath"
+	"github.com/wherry-containers/wherry/pkg/seccomp"
+	"github.com/wherry-containers/wherry/pkg/store"
+)
+
+// spawn starts the monitor on this thread, so that it shares the thread's namespaces.
+func (s *startup) spawn(ctx context.Context, lock *recorddir.Lock) error {
+	memfd, err := s.runtime.Memfd()
+	if err != nil {
+		return err
+	}
+	if memfd != nil {
+		defer memfd.Close()
+	}
+	opts := monitor.SpawnOptions{Path: s.e.dirs.Monitor(), Runtime: memfd, Client: s.server, Lock: lock.File(),
+		Passthrough: s.c.Log.Driver == "passthrough"}
+	s.monitor, err = monitor.Spawn(ctx, opts)
+	if s.server != nil {
+		s.server.Close()
+	}
+	return err
+}
+
+// mountRoot mounts the container's root file system in this thread's mount namespace.
+func (s *startup) mountRoot(ctx context.Context, in *spec.Input) error {
+	img := s.c.image
+	if img == nil {
+		var err error
+		if img, err = s.e.images.Lookup(ctx, s.c.Image.ID); err != nil {
+			return fmt.Errorf("image of container %q: %w", s.c.name(), err)
+		}
+	}
+	found, err := rootfs.Detect(ctx, s.e.dirs)
+	if err != nil {
+		return err
+	}
+	if found.Fresh && found.Note != "" {
+		s.e.opts.Warn(found.Note)
+	}
+	dir := s.e.dirs.Container(s.c.ID)
+	m := rootfs.Spec{
+		Lower:    img.Lower,
+		Upper:    filepath.Join(dir, record.UpperDir),
+		Work:     filepath.Join(dir, record.WorkDir),
+		Target:   in.Root,
+		Volatile: s.c.Rootfs.Volatile,
+		Driver:   found.Driver,
+	}
+	if err := s.mapRoot(ctx, in, img, &m); err != nil {
+		return err
+	}
+	return rootfs.Mount(ctx, m)
+}
+
+// mapRoot gives a container with a user namespace of its own a root that is owned in its terms.
+func (s *startup) mapRoot(ctx context.Context, in *spec.Input, img *store.Image, m *rootfs.Spec) error {
+	uids, gids, err := spec.IDMappings(*in)
+	if err != nil || uids == nil {
+		return err
+	}
+	mapped, err := rootfs.Mapped(ctx, s.e.dirs, img.TopLayer(), img.Lower, rootfs.Mapping{UIDs: uids, GIDs: gids})
+	m.Lower = []string{mapped}
+	return err
+}
+
+// resolveInput resolves, in the mounted root, everything else that the runtime's configuration depends on.
+func (s *startup) resolveInput(ctx context.Context, in *spec.Input) error {
+	user, err := passwd.Resolve(in.Root, s.c.Process.User, s.c.Process.Groups)
+	if err != nil {
+		return err
+	}
+	in.User = spec.User{UID: user.UID, GID: user.GID, Groups: user.Groups, Home: user.Home}
+	if err := s.makeWorkDir(in.Root); err != nil {
+		return err
+	}
+	if in.Mounts, err = s.mounts(ctx, in.Root); err != nil {
+		return err
+	}
+	if in.Files, err = s.files(); err != nil {
+		return err
+	}
+	if s.c.Process.Init {
+		if in.InitPath, err = findInit(s.e.dirs); err != nil {
+			return err
+		}
+	}
+	if s.c.Network.Mode == "private" {
+		in.NetworkPath = fmt.Sprintf("/proc/%d/ns/net", s.monitor.Pid)
+	}
+	return s.filter(in)
+}
+
+// specHost collects the facts that this container's configuration depends on; those that cost something only where a
+// flag asks for them.
+func (s *startup) specHost() (spec.Host, error) {
+	h := s.e.host()
+	permitted, err := caps.Permitted()
+	if err != nil {
+		return spec.Host{}, err
+	}
+	host := spec.Host{Rootless: h.rootless, Caps: permitted, RealUID: uint32(h.uid), RealGID: uint32(h.gid), UIDs: h.uids, GIDs: h.gids,
+		SELinux: hostfacts.SELinux(), AppArmor: hostfacts.AppArmor()}
+	if s.c.Network.Mode == "host" {
+		host.Hostname, _ = os.Hostname() // only decorates the environment
+	}
+	if limits := s.c.Resources.Ulimits; len(limits) > 0 {
+		names := make([]string, len(limits))
+		for i := range limits {
+			names[i] = limits[i].Name
+		}
+		if host.Rlimits, err = hostfacts.Rlimits(names...); err != nil {
+			return host, err
+		}
+	}
+	if s.c.Resources.OOMScoreAdj != nil {
+		host.OOMScoreAdj = hostfacts.OOMScoreAdj()
+	}
+	host.Devices, err = s.devices()
+	return host, err
+}
+
+func (s *startup) devices() ([]specs.LinuxDevice, error) {
+	if s.c.Security.Privileged {
+		return hostfacts.Devices("/dev")
+	}
+	if len(s.c.Security.Devices) == 0 {
+		return nil, nil
+	}
+	var paths []string
+	for _, d := range s.c.Security.Devices {
+		paths = append(paths, d.Source)
+	}
+	return hostfacts.Devices(paths...)
+}
+
+// makeWorkDir makes the working directory where the image has none, as Docker does. It cannot lead out of the root.
+func (s *startup) makeWorkDir(root string) error {
+	dir := s.c.Process.WorkDir
+	if dir == "/" {
+		return nil
+	}
+	if info, err := safepath.StatIn(root, dir); err == nil {
+		if !info.IsDir() {
+			return fmt.Errorf("working directory %q is a file in the image", dir)
+		}
+		return nil
+	}
+	for _, m := range s.c.Mounts {
+		if dir == m.Target || strings.HasPrefix(dir, m.Target+"/") {
+			return nil // it lies in a mount: the runtime makes it there
+		}
+	}
+	if err := safepath.MkdirAllIn(root, dir, 0o755, 0, 0); err != nil {
+		return fmt.Errorf("make working directory %q: %w", dir, err)
+	}
+	return nil
+}
+
+// filter adds the seccomp filter: a compiled one from the cache if there is one, else the section, and then the
+// filter that the runtime makes of it is kept after the start.
+func (s *startup) filter(in *spec.Input) error {
+	profile := spec.SeccompProfile(*in)
+	if profile == seccomp.Unconfined {
+		return nil
+	}
+	bounding, err := spec.Capabilities(*in)
+	if err != nil {
+		return err
+	}
+	if s.runtime.Kind == ociruntime.Crun {
+		if s.key, err = s.filters().Key(profile, bounding, s.runtime.Path); err != nil {
+			return err
+		}
+		if in.Seccomp.BPF = s.filters().Load(s.key); in.Seccomp.BPF != "" {
+			s.key = ""
+			return nil
+		}
+	}
+	in.Seccomp.Section, err = seccomp.Build(profile, bounding)
+	return err
+}
+
+// job is what the monitor is told.
+func (s *startup) job(sp *specs.Spec) monitor.Job {
+	c := s.c
+	start := ociruntime.Start{ID: c.ID, Bundle: filepath.Join(s.runDir, record.Bundle), PidFile: filepath.Join(s.runDir, record.PidFile),
+		LogFile: filepath.Join(s.runDir, "runtime.log")}
+	if c.Process.Terminal {
+		start.ConsoleSocket = filepath.Join(s.runDir, "console.sock")
+	}
+	job := monitor.Job{
+		ID: c.ID, Dir: s.e.dirs.Container(c.ID), RunDir: s.runDir, Trash: s.e.dirs.Trash(), Names: s.e.dirs.ContainerNames(), Name: c.name(),
+		Runtime: s.runtime.Path, StartArgs: s.runtime.StartArgs(start), Env: s.runtime.Env(),
+		Terminal: c.Process.Terminal, OpenStdin: c.Process.OpenStdin, StdinOnce: c.Process.StdinOnce,
+		Log: c.Log, LogAttrs: c.logAttrs(), LogTag: c.Log.Opts["tag"], Lifecycle: c.Lifecycle, Health: c.Health,
+		Cgroups: s.facts.Dirs(c.ID), Leftovers: s.runtime.Leftovers(c.ID), BootID: bootID(),
+		UplinkPid: filepath.Join(s.runDir, uplinkPidFile),
+	}
+	if c.Lifecycle.AutoRemove {
+		for _, m := range c.Mounts {
+			if m.Type == "volume" && m.Anonymous {
+				job.Volumes = append(job.Volumes, s.e.volumes.Path(m.Source))
+			}
+		}
+	}
+	if c.Health != nil {
+		job.ExecArgs = s.runtime.ExecArgs()
+		job.ExecSpec, _ = json.Marshal(sp.Process) // was marshalled once already: it cannot fail
+	}
+	return job
+}
+
+// logAttrs are the attributes that json-file adds to each line: the labels and variables that its options name.
+func (c *container) logAttrs() map[string]string {
+	attrs := map[string]string{}
+	for _, name := range splitList(c.Log.Opts["labels"]) {
+		if v, ok := c.Labels[name]; ok {
+			attrs[name] = v
+		}
+	}
+	for _, name := range splitList(c.Log.Opts["env"]) {
+		for _, kv := range c.Process.Env {
+			if key, v, _ := strings.Cut(kv, "="); key == name {
+				attrs[name] = v
+			}
+		}
+	}
+	return attrs
+}
+
+func splitList(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' })
+}

@@ -1,0 +1,167 @@
+package libpod
+
+import (
+	"context"
+	"errors"
+	"os"
+	"syscall"
+
+	"github.com/wherry-containers/wherry/libpod/record"
+	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"github.com/wherry-containers/wherry/pkg/faultpoint"
+	"github.com/wherry-containers/wherry/pkg/signals"
+)
+
+// Remove takes a container away with its read-write layer and logs. A running one only with Force.
+func (e *Engine) Remove(ctx context.Context, ref string, opts RemoveOptions) error {
+	id, err := e.resolve(ref)
+	if err != nil {
+		return err
+	}
+	err = e.markRemoving(id, opts)
+	if errors.Is(err, errdefs.ErrBroken) || errors.Is(err, errdefs.ErrNewerVersion) {
+		return e.removeBroken(ctx, id, opts, err)
+	}
+	if err != nil {
+		return err
+	}
+	faultpoint.Hit("remove.marked")
+	c, err := e.load(id)
+	if errors.Is(err, errdefs.ErrNotFound) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if err := e.endForRemoval(ctx, c, opts); err != nil {
+		return err
+	}
+	return e.finishRemoval(ctx, id, opts)
+}
+
+// markRemoving notes the intent, so that nobody starts the container while it is taken down.
+func (e *Engine) markRemoving(id string, opts RemoveOptions) error {
+	lock, err := e.containers.Acquire(id)
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	c, err := e.load(id)
+	if err != nil {
+		return err
+	}
+	status := c.status()
+	if (status == record.Running || status == record.Restarting) && !opts.Force {
+		return errdefs.New(errdefs.ErrState, "container %q is %s (stop it first, or use --force)", c.name(), status)
+	}
+	if c.live == nil && !c.stale() {
+		return e.settleLeftovers(c)
+	}
+	c.state.Status, c.state.UserStopped = record.Removing, true
+	return e.writeState(c)
+}
+
+func (e *Engine) endForRemoval(ctx context.Context, c *container, opts RemoveOptions) error {
+	if !c.running() && !c.monitored() {
+		return nil
+	}
+	if opts.Timeout == nil {
+		return e.end(ctx, c, syscall.SIGKILL, -1)
+	}
+	sig, err := signals.Parse(firstOf(c.Lifecycle.StopSignal, "TERM"))
+	if err != nil {
+		return err
+	}
+	return e.end(ctx, c, sig, *opts.Timeout)
+}
+
+// finishRemoval deletes what is left. An AutoRemove container may have gone with its monitor.
+func (e *Engine) finishRemoval(ctx context.Context, id string, opts RemoveOptions) error {
+	err := e.containers.WithLock(ctx, id, func() error {
+		c, err := e.load(id)
+		if err != nil {
+			return err
+		}
+		if c.running() {
+			return errdefs.New(errdefs.ErrState, "container %q was started again meanwhile (use --force)", c.name())
+		}
+		if err := e.dropRun(c); err != nil {
+			return err
+		}
+		return e.dropRecord(c, opts.Volumes)
+	})
+	if errors.Is(err, errdefs.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// dropRecord removes the record and, if asked, its anonymous volumes. The caller holds the lock. The record goes
+// first: a volume that outlives a kill in between is found by volume prune, a record without its volume would be
+// broken.
+func (e *Engine) dropRecord(c *container, volumes bool) error {
+	names := []string{c.name()}
+	if c.Config.Name != c.name() {
+		names = append(names, c.Config.Name)
+	}
+	if err := e.containers.Remove(c.ID, names...); err != nil {
+		return err
+	}
+	if !volumes {
+		return nil
+	}
+	for _, m := range c.Mounts {
+		if m.Type == "volume" && m.Anonymous {
+			if err := e.removeVolume(m.Source, false); err != nil && !errors.Is(err, errdefs.ErrInUse) && !errors.Is(err, errdefs.ErrNotFound) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// removeBroken removes a record that cannot be read: with Force only, since what it says is lost with it. What runs
+// of it is killed as far as its run-time state tells.
+func (e *Engine) removeBroken(ctx context.Context, id string, opts RemoveOptions, why error) error {
+	if !opts.Force {
+		return why
+	}
+	c := &container{Config: record.Config{ID: id}, live: e.loadLive(id)}
+	if c.live != nil && (c.running() || c.monitored()) {
+		c.signal(syscall.SIGKILL)
+		if err := awaitProcess(ctx, c.live.Pid, c.live.PidStart); err != nil {
+			return err
+		}
+	}
+	return e.containers.WithLock(ctx, id, func() error {
+		if err := e.dropRun(c); err != nil {
+			return err
+		}
+		return e.containers.Remove(id, e.namesOf(id)...)
+	})
+}
+
+// Prune removes all containers that do not run and match filters (until, label, label!), and returns their ids and
+// the bytes their read-write layers took.
+func (e *Engine) Prune(ctx context.Context, filters map[string][]string) ([]string, int64, error) {
+	rows, err := e.List(ctx, ListOptions{All: true, Filters: filters, Size: true})
+	if err != nil {
+		return nil, 0, err
+	}
+	var removed []string
+	var reclaimed int64
+	var failed error
+	for _, row := range rows {
+		if row.Status == record.Running || row.Status == record.Paused || row.Status == record.Restarting {
+			continue
+		}
+		err := e.Remove(ctx, row.ID, RemoveOptions{Volumes: true})
+		switch {
+		case err == nil:
+			removed = append(removed, row.ID)
+			reclaimed += row.SizeRw
+		case !errors.Is(err, errdefs.ErrNotFound) && !errors.Is(err, errdefs.ErrState) && !errors.Is(err, os.ErrNotExist):
+			failed = errors.Join(failed, err)
+		}
+	}
+	return removed, reclaimed, errors.Join(failed, e.containers.EmptyTrash())
+}

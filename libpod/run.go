@@ -1,0 +1,33 @@
+package libpod
+
+import (
+	"context"
+	"errors"
+
+	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"github.com/wherry-containers/wherry/pkg/faultpoint"
+)
+
+// Run creates a container and starts it, and unless it is to be detached stays until its end. It returns the exit
+// code of the container's process and the container's id. A container that could not be started stays as created
+// unless it is to be removed at its end.
+func (e *Engine) Run(ctx context.Context, opts RunOptions) (int, string, error) {
+	opts.Config.Lifecycle.Detached = opts.Detach
+	c, lock, err := e.create(ctx, opts.CreateOptions)
+	if err != nil {
+		return 0, "", err
+	}
+	faultpoint.Hit("run.created")
+	var attach *AttachOptions
+	if !opts.Detach {
+		attach = &opts.Attach
+	}
+	code, err := e.startLocked(ctx, c, lock, attach)
+	if err != nil && c.Lifecycle.AutoRemove && !errors.Is(err, ErrDetached) {
+		rmErr := e.Remove(context.WithoutCancel(ctx), c.ID, RemoveOptions{Force: true, Volumes: true})
+		if rmErr != nil && !errors.Is(rmErr, errdefs.ErrNotFound) {
+			err = errors.Join(err, rmErr)
+		}
+	}
+	return code, c.ID, err
+}

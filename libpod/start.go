@@ -1,0 +1,252 @@
+package libpod
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/wherry-containers/wherry/libpod/monitor"
+	"github.com/wherry-containers/wherry/libpod/ociruntime"
+	"github.com/wherry-containers/wherry/libpod/record"
+	"github.com/wherry-containers/wherry/libpod/spec"
+	"github.com/wherry-containers/wherry/pkg/cgroup"
+	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"github.com/wherry-containers/wherry/pkg/faultpoint"
+	"github.com/wherry-containers/wherry/pkg/procs"
+	"github.com/wherry-containers/wherry/pkg/recorddir"
+	"github.com/wherry-containers/wherry/pkg/seccomp"
+	"golang.org/x/sys/unix"
+)
+
+// Start starts a container that does not run. With opts.Attach it stays until the end and returns the exit code.
+func (e *Engine) Start(ctx context.Context, ref string, opts StartOptions) (int, error) {
+	id, err := e.resolve(ref)
+	if err != nil {
+		return 0, err
+	}
+	lock, err := e.containers.Acquire(id)
+	if err != nil {
+		return 0, err
+	}
+	defer lock.Unlock()
+	c, err := e.load(id)
+	if err != nil {
+		return 0, err
+	}
+	if err := e.settle(c); err != nil {
+		return 0, err
+	}
+	switch c.status() {
+	case record.Running, record.Restarting:
+		if opts.Attach == nil {
+			return 0, nil
+		}
+		lock.Unlock()
+		code, _, err := e.Attach(ctx, id, *opts.Attach)
+		return code, err
+	case record.Removing:
+		return 0, errRemoving(c)
+	}
+	return e.startLocked(ctx, c, lock, opts.Attach)
+}
+
+// startLocked starts c, gives its lock back, and stays attached if asked.
+func (e *Engine) startLocked(ctx context.Context, c *container, lock *recorddir.Lock, attach *AttachOptions) (int, error) {
+	s := &startup{e: e, c: c, before: c.state, runDir: e.dirs.ContainerRun(c.ID)}
+	if attach != nil {
+		if err := s.openClient(); err != nil {
+			return 0, err
+		}
+		defer s.client.Close()
+	}
+	err := s.run(ctx, lock)
+	if err != nil {
+		err = s.undo(ctx, err)
+	}
+	lock.Unlock()
+	if err != nil || attach == nil {
+		return 0, err
+	}
+	code, _, err := e.follow(ctx, c, s.client, *attach)
+	return code, err
+}
+
+// startup is one start under way.
+type startup struct {
+	e       *Engine
+	c       *container
+	before  record.State // to go back to when the start fails
+	runDir  string
+	runtime *ociruntime.Runtime
+	facts   cgroup.Facts
+	key     string // of the seccomp filter to keep after the start; empty: none
+	volumes []string
+	client  *os.File // our end of the first attach connection
+	server  *os.File // the monitor's
+	monitor *monitor.Process
+}
+
+// run brings the container up. The state says "running" before anything runs, so that a kill at any point leaves a
+// claim that the next command can check; the monitor shares our lock until it has reported.
+func (s *startup) run(ctx context.Context, lock *recorddir.Lock) error {
+	if err := s.prepare(); err != nil {
+		return err
+	}
+	claimed := make(chan error, 1)
+	go func() { claimed <- s.claim() }()
+	err := onOwnThread(func() error { return s.launch(ctx, lock) })
+	if claimErr := <-claimed; err == nil {
+		err = claimErr
+	}
+	if err != nil {
+		return err
+	}
+	faultpoint.Hit("start.sent")
+	live, err := s.monitor.Report(ctx)
+	if err != nil {
+		return err
+	}
+	s.c.live = live
+	faultpoint.Hit("start.started")
+	s.keepFilter()
+	return nil
+}
+
+// prepare finds what the start needs and makes the run directory.
+func (s *startup) prepare() error {
+	var err error
+	if s.runtime, err = ociruntime.Find(firstOf(s.c.Runtime, s.e.opts.Runtime)); err != nil {
+		return err
+	}
+	s.facts = s.e.host().cgroup()
+	s.runtime.StateDir, s.runtime.Manager, s.runtime.Rootless = s.e.dirs.Runtime(), s.facts.Manager, s.e.host().rootless
+	if err := os.MkdirAll(filepath.Join(s.runDir, record.Bundle), 0o700); err != nil {
+		return fmt.Errorf("start container %q: %w", s.c.name(), err)
+	}
+	if err := os.MkdirAll(filepath.Join(s.runDir, record.MergedDir), 0o755); err != nil {
+		return fmt.Errorf("start container %q: %w", s.c.name(), err)
+	}
+	faultpoint.Hit("start.rundir")
+	return nil
+}
+
+// claim writes that the container runs.
+func (s *startup) claim() error {
+	st := &s.c.state
+	st.Status, st.BootID, st.StartedAt = record.Running, bootID(), time.Now().UTC()
+	st.UserStopped, st.Error, st.ExitCode, st.OOMKilled, st.RestartCount = false, "", 0, false, 0
+	err := s.e.writeState(s.c)
+	faultpoint.Hit("start.claimed")
+	return err
+}
+
+// launch runs on a thread of its own with a mount namespace of its own, which the monitor shares: what is mounted
+// here is gone when monitor and container are, whoever was killed. While the monitor starts up, the root file system
+// and the runtime's configuration are made.
+func (s *startup) launch(ctx context.Context, lock *recorddir.Lock) error {
+	if err := s.isolate(); err != nil {
+		return err
+	}
+	if err := s.spawn(ctx, lock); err != nil {
+		return err
+	}
+	faultpoint.Hit("start.monitor")
+	in, err := s.specInput(ctx)
+	if err != nil {
+		return err
+	}
+	sp, err := spec.Build(in)
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(sp)
+	if err != nil {
+		return err
+	}
+	config := filepath.Join(s.runDir, record.Bundle, "config.json")
+	if err := os.WriteFile(config, data, 0o600); err != nil {
+		return fmt.Errorf("write runtime configuration: %w", err)
+	}
+	if err := s.uplink(ctx); err != nil {
+		return err
+	}
+	faultpoint.Hit("start.spec")
+	return s.monitor.Send(s.job(sp))
+}
+
+// specInput mounts the root file system and resolves what the runtime's configuration depends on.
+func (s *startup) specInput(ctx context.Context) (in spec.Input, err error) {
+	in = spec.Input{Config: &s.c.Config, Root: filepath.Join(s.runDir, record.MergedDir), Cgroup: s.facts}
+	if in.Host, err = s.specHost(); err != nil {
+		return in, err
+	}
+	if err := s.mountRoot(ctx, &in); err != nil {
+		return in, err
+	}
+	faultpoint.Hit("start.mounted")
+	return in, s.resolveInput(ctx, &in)
+}
+
+// isolate gives this thread its own mount namespace and, for a private network, its own network namespace.
+func (s *startup) isolate() error {
+	flags := unix.CLONE_NEWNS
+	if s.c.Network.Mode == "private" {
+		flags |= unix.CLONE_NEWNET
+	}
+	if err := unix.Unshare(flags); err != nil {
+		return fmt.Errorf("make namespaces for container %q: %w", s.c.name(), err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
+		return fmt.Errorf("make mounts of container %q private: %w", s.c.name(), err)
+	}
+	return nil
+}
+
+// onOwnThread runs fn on a thread that ends with it, so that what fn does to the thread's namespaces is seen by
+// nobody but the processes it starts.
+func onOwnThread(fn func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread must not be used again
+		done <- fn()
+	}()
+	return <-done
+}
+
+// undo takes back a start that failed. What the container was before it is again, with the error noted.
+func (s *startup) undo(ctx context.Context, cause error) error {
+	undoCtx := context.WithoutCancel(ctx) // half a start must not stay because the user pressed ctrl-c
+	if s.monitor != nil {
+		s.monitor.Kill()
+		s.killStarted(undoCtx)
+	}
+	s.c.live = nil
+	s.c.state = s.before
+	s.c.state.Error, s.c.state.ExitCode = cause.Error(), errdefs.ExitCode(cause)
+	err := s.e.dropRun(s.c, s.facts.Dirs(s.c.ID)...)
+	return errors.Join(cause, err, s.e.writeState(s.c))
+}
+
+// killStarted ends what the runtime may have started before the start was given up.
+func (s *startup) killStarted(ctx context.Context) {
+	if live := s.e.loadLive(s.c.ID); live != nil && procs.PidfdSignal(live.Pid, live.PidStart, unix.SIGKILL) == nil {
+		awaitProcess(ctx, live.Pid, live.PidStart)
+	}
+}
+
+// keepFilter stores the seccomp filter that the runtime compiled, for the next start. It is only a cache: a failure
+// costs time, nothing else.
+func (s *startup) keepFilter() {
+	if s.key != "" {
+		s.filters().Harvest(s.key, s.runtime.SeccompFile(s.c.ID))
+	}
+}
+
+func (s *startup) filters() seccomp.Cache {
+	return seccomp.Cache{Dir: filepath.Join(s.e.dirs.Cache(), "seccomp")}
+}

@@ -1,0 +1,69 @@
+package libpod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/wherry-containers/wherry/libpod/record"
+	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"golang.org/x/sys/unix"
+)
+
+// watchRecord calls done now and after each change of the container's record until it returns true. It is told by
+// the kernel (inotify), not by looking again and again. A record that goes away ends it with ErrNotFound.
+func (e *Engine) watchRecord(ctx context.Context, id string, done func(*container) bool) error {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		return fmt.Errorf("watch container %s: %w", shortID(id), err)
+	}
+	changes := os.NewFile(uintptr(fd), "inotify")
+	defer changes.Close()
+	const events = unix.IN_MOVED_TO | unix.IN_MOVE_SELF | unix.IN_DELETE_SELF
+	if _, err := unix.InotifyAddWatch(fd, e.dirs.Container(id), events); err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("watch container %s: %w", shortID(id), err)
+	}
+	stop := context.AfterFunc(ctx, func() { changes.Close() })
+	defer stop()
+	buf := make([]byte, 4096)
+	for {
+		c, err := e.load(id)
+		if err != nil {
+			return err
+		}
+		if done(c) {
+			return nil
+		}
+		if _, err := changes.Read(buf); err != nil {
+			return errors.Join(ctx.Err(), err)
+		}
+	}
+}
+
+func (e *Engine) waitRunning(ctx context.Context, id string) error {
+	return e.watchRecord(ctx, id, func(c *container) bool { return c.state.Status == record.Running })
+}
+
+func (e *Engine) waitNextExit(ctx context.Context, id string) (int, error) {
+	if err := e.waitRunning(ctx, id); err != nil {
+		return 0, err
+	}
+	return e.waitStopped(ctx, id)
+}
+
+// waitRemoved waits until the record is gone and returns the last exit code that was seen.
+func (e *Engine) waitRemoved(ctx context.Context, id string) (int, error) {
+	code, err := e.waitStopped(ctx, id)
+	if err != nil {
+		return 0, err
+	}
+	err = e.watchRecord(ctx, id, func(c *container) bool {
+		code = c.exitCode()
+		return false
+	})
+	if errors.Is(err, errdefs.ErrNotFound) {
+		err = nil
+	}
+	return code, err
+}
