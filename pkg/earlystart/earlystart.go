@@ -8,7 +8,8 @@
 //	-ldflags "-E wherry_start"
 //
 // on every architecture. Without the flag (go test, go install, -race, external linking) the binary starts as
-// usual and the function never runs, so there must be another way.
+// usual and the function never runs, so there must be another way. A build for a debugger (-gcflags "all=-N -l") goes
+// without it too: its frames are too big for the linker's check.
 //
 // One of its packages, and only one in the whole binary, defines the hook:
 //

@@ -83,3 +83,49 @@ func TestNoNewPrivs(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+func TestNoNewuidmap(t *testing.T) {
+	stub, _ := binaries(t)
+	w := newWorld(t)
+	cmd := w.command(stub, "id")
+	cmd.Env = append(cmd.Env, "PATH=/nonexistent")
+	if got := w.fails(cmd); !strings.Contains(got, "newuidmap is not installed (sudo apt install uidmap") {
+		t.Errorf("got %q", got)
+	}
+}
+
+// nested is a shell command in a user namespace of its own with the user's id and all capabilities there.
+func (w *world) nested(script, binary string) *exec.Cmd {
+	id, group := strconv.Itoa(w.uid), strconv.Itoa(w.gid)
+	return w.command("unshare", "--user", "--mount", "--keep-caps", "--map-user="+id, "--map-group="+group, "sh", "-c", script, binary)
+}
+
+func TestNoSubids(t *testing.T) {
+	stub, _ := binaries(t)
+	w := newWorld(t)
+	w.needNested()
+	got := w.fails(w.nested(`mount --bind /dev/null /etc/subuid && exec "$0" id`, stub))
+	if !strings.Contains(got, "no subordinate ids for user ") || !strings.Contains(got, "in /etc/subuid (sudo usermod --add-subuids ") || strings.Contains(got, "add-subgids") {
+		t.Errorf("got %q", got)
+	}
+	if got = w.fails(w.nested(`mount --bind /dev/null /etc/subuid && mount --bind /dev/null /etc/subgid && exec "$0" id`, stub)); !strings.Contains(got, "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestUserNamespacesDisabled(t *testing.T) {
+	stub, _ := binaries(t)
+	w := newWorld(t)
+	w.needNested()
+	got := w.fails(w.nested(`echo 0 >/proc/sys/user/max_user_namespaces && exec "$0" id`, stub))
+	if !strings.Contains(got, "sudo sysctl -w user.max_user_namespaces=15000") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func (w *world) needNested() {
+	w.t.Helper()
+	if out, err := w.nested("mount --bind /dev/null /etc/subuid", "sh").CombinedOutput(); err != nil {
+		w.t.Skipf("unshare(1) cannot make a nested namespace here: %s", out)
+	}
+}
