@@ -53,7 +53,7 @@ func FuzzParseReference(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		if strings.ContainsAny(s, "ſK") { // the library's lower-casing meets its expressions in odd ways here
+		if len(s) > 1000 || strings.ContainsAny(s, "ſK") { // the library's lower-casing meets its expressions in odd ways here
 			return
 		}
 		compareWithLibrary(t, s)
