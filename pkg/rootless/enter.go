@@ -91,17 +91,26 @@ func executeInside(p pause) error {
 	switch {
 	case tried == "" && realuser.Early.Ran != 0:
 		return execute(ownPath(), argv, byStub)
-	case tried != byNsenter:
+	case tried != byNsenter && !refused(syscall.Errno(realuser.Early.Errno)):
 		return executeByNsenter(p, argv)
 	}
 	return errdefs.New(errdefs.ErrUnsupported, "cannot join wherry's user namespace (process %d): %s%s", p.PID, stubResult(), hint(collect()))
 }
 
+// refused tells the answers to the stub's setns that nsenter would get too.
+func refused(errno syscall.Errno) bool {
+	return errno == syscall.EPERM || errno == syscall.EACCES || errno == syscall.ENOSYS
+}
+
 func stubResult() string {
-	if realuser.Early.Ran == 0 {
+	errno := syscall.Errno(realuser.Early.Errno)
+	switch {
+	case refused(errno):
+		return "setns: " + errno.Error()
+	case realuser.Early.Ran == 0 || errno == 0:
 		return "nsenter did not bring the process into it"
 	}
-	return fmt.Sprintf("setns: %v, and nsenter did not bring the process into it", syscall.Errno(realuser.Early.Errno))
+	return fmt.Sprintf("setns: %v, and nsenter did not bring the process into it", errno)
 }
 
 // executeByNsenter is the way in for binaries without the stub and under emulators, whose threads forbid setns.

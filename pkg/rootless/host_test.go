@@ -129,3 +129,30 @@ func (w *world) needNested() {
 		w.t.Skipf("unshare(1) cannot make a nested namespace here: %s", out)
 	}
 }
+
+// A sandbox that forbids setns: strace(1) plays it. Before Linux 5.8 the pidfd is no way in, but the files are.
+func TestSetnsAnswers(t *testing.T) {
+	stub, _ := binaries(t)
+	w := newWorld(t)
+	w.show(w.command(stub, "id"))
+	traced := func(inject string) *exec.Cmd {
+		return w.command("strace", "-f", "-o", "/dev/null", "-e", "inject="+inject, stub, "id")
+	}
+	if err := w.command("strace", "-o", "/dev/null", "true").Run(); err != nil {
+		t.Skipf("strace does not work here: %v", err)
+	}
+	if got := w.fails(traced("setns:error=EPERM")); !strings.Contains(got, "cannot join wherry's user namespace") || !strings.Contains(got, "setns: operation not permitted (") {
+		t.Errorf("got %q", got)
+	}
+	for inject, joined := range map[string]bool{
+		"pidfd_open:error=ENOSYS":   true,
+		"setns:error=EINVAL:when=1": true,
+		"statx:error=ENOSYS":        false, // Linux before 4.11: nsenter
+	} {
+		got := w.show(traced(inject))
+		checkInside(t, w, got)
+		if got.Joined != joined {
+			t.Errorf("%s: joined by the stub: %v", inject, got.Joined)
+		}
+	}
+}
