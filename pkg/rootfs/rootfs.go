@@ -70,27 +70,14 @@ func Unmount(target string) error {
 	return fmt.Errorf("unmount %s: %w", target, err)
 }
 
-// makeUpper makes the read-write layer look like the top directory of the image: its owner and mode are those of /.
+// makeUpper makes the read-write layer and overlay's work directory where they are missing.
 func makeUpper(s Spec) error {
 	if s.Upper == "" {
 		return errdefs.New(errdefs.ErrInvalid, "no read-write layer given for %s", s.Target)
 	}
-	uid, gid, mode := 0, 0, os.FileMode(0o755)
 	err := os.Mkdir(s.Upper, 0o755)
 	if err == nil {
-		if len(s.Lower) > 0 {
-			var st unix.Stat_t
-			if err := unix.Stat(s.Lower[0], &st); err != nil {
-				return fmt.Errorf("layer %s: %w", s.Lower[0], err)
-			}
-			uid, gid, mode = int(st.Uid), int(st.Gid), os.FileMode(st.Mode&0o777)
-		}
-		if s.IDMap != nil {
-			if uid, gid, err = s.IDMap.shift(uid, gid); err != nil {
-				return err
-			}
-		}
-		err = errors.Join(os.Chown(s.Upper, uid, gid), os.Chmod(s.Upper, mode))
+		err = likeTop(s)
 	}
 	if err != nil && !errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("make the read-write layer: %w", err)
@@ -102,6 +89,25 @@ func makeUpper(s Spec) error {
 		return fmt.Errorf("make overlay's work directory: %w", err)
 	}
 	return nil
+}
+
+// likeTop gives a new read-write layer the owner and mode of the image's top directory: overlay shows them as those of /.
+func likeTop(s Spec) error {
+	uid, gid, mode := 0, 0, uint32(0o755)
+	if len(s.Lower) > 0 {
+		var st unix.Stat_t
+		if err := unix.Stat(s.Lower[0], &st); err != nil {
+			return fmt.Errorf("layer %s: %w", s.Lower[0], err)
+		}
+		uid, gid, mode = int(st.Uid), int(st.Gid), st.Mode&0o7777
+	}
+	if s.IDMap != nil {
+		var err error
+		if uid, gid, err = s.IDMap.shift(uid, gid); err != nil {
+			return err
+		}
+	}
+	return errors.Join(os.Chown(s.Upper, uid, gid), unix.Chmod(s.Upper, mode))
 }
 
 // bindable roots need no overlay, which wants a lower layer, and without an upper one two of them.

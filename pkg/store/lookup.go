@@ -39,48 +39,55 @@ func (s *Store) search(ref string) (*Image, []signature, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	var (
-		graphs []graph
-		signed []signature
-		seen   []imageRecord
-	)
-	tryRoot := func(root string, readOnly bool) (*Image, error) {
-		for _, g := range graphsOf(root, readOnly) {
-			graphs = append(graphs, g)
-			signed = append(signed, sign(g.imagesFile()))
-			images, err := g.images()
-			if err != nil {
-				return nil, err
-			}
-			seen = append(seen, images...)
-			rec, name, err := q.match(images)
-			if err != nil {
-				return nil, err
-			}
-			if rec != nil {
-				return s.build(*rec, name, graphs)
-			}
-		}
-		return nil, nil
-	}
-	if img, err := tryRoot(s.dirs.Graph(), false); img != nil || err != nil {
-		return img, signed, err
+	h := &hunt{store: s, query: q}
+	if img, err := h.root(s.dirs.Graph(), false); img != nil || err != nil {
+		return img, h.signed, err
 	}
 	roots, confErr := s.additionalRoots()
 	if path := s.conf(); path != "" {
-		signed = append(signed, sign(path))
+		h.signed = append(h.signed, sign(path))
 	}
 	for _, root := range roots {
-		img, err := tryRoot(root, true)
+		img, err := h.root(root, true)
 		if errors.Is(err, errdefs.ErrAmbiguous) || img != nil {
-			return img, signed, err
+			return img, h.signed, err
 		}
 		confErr = errors.Join(confErr, err)
 	}
 	if confErr != nil {
-		return nil, signed, confErr
+		return nil, h.signed, confErr
 	}
-	return nil, signed, notFound(ref, q, seen)
+	return nil, h.signed, notFound(ref, q, h.seen)
+}
+
+// hunt is one search and what it has read so far.
+type hunt struct {
+	store  *Store
+	query  query
+	graphs []graph
+	signed []signature
+	seen   []imageRecord
+}
+
+// root looks in one graph root; nil without an error: not there.
+func (h *hunt) root(root string, readOnly bool) (*Image, error) {
+	for _, g := range graphsOf(root, readOnly) {
+		h.graphs = append(h.graphs, g)
+		h.signed = append(h.signed, sign(g.imagesFile()))
+		images, err := g.images()
+		if err != nil {
+			return nil, err
+		}
+		h.seen = append(h.seen, images...)
+		rec, name, err := h.query.match(images)
+		if err != nil {
+			return nil, err
+		}
+		if rec != nil {
+			return h.store.build(*rec, name, h.graphs)
+		}
+	}
+	return nil, nil
 }
 
 // build makes the Image of the record that was found in the last of graphs.

@@ -78,19 +78,7 @@ func TestPodmansStore(t *testing.T) {
 			run("load", "-q", "-i", file)
 			t.Cleanup(func() { exec.Command("umount", "-l", filepath.Join(root, driver)).Run() })
 			s := withConf(t, layout.Dirs{Data: t.TempDir()}, root)
-			img, err := s.Lookup(t.Context(), "fromdocker:1")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !img.ReadOnly || img.Driver != driver || len(img.Layers) != 2 || img.Config.Config.User != "root" || img.Size == 0 {
-				t.Errorf("%+v", img)
-			}
-			if data, err := os.ReadFile(img.Lower[0] + "/two"); err != nil || string(data) != "2" {
-				t.Errorf("%q %v", data, err)
-			}
-			if want := map[string]int{VFS: 1, Overlay: 2}[driver]; len(img.Lower) != want {
-				t.Errorf("lower directories: %v", img.Lower)
-			}
+			img := checkPodmans(t, s, driver)
 			list, err := s.Images(t.Context())
 			if err != nil || len(list) != 1 || list[0].Size != img.Size {
 				t.Errorf("%+v %v", list, err)
@@ -108,4 +96,23 @@ func TestPodmansStore(t *testing.T) {
 			}
 		})
 	}
+}
+
+// checkPodmans looks the loaded image up and checks what a container needs of it.
+func checkPodmans(t *testing.T, s *Store, driver string) *Image {
+	t.Helper()
+	img, err := s.Lookup(t.Context(), "fromdocker:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !img.ReadOnly || img.Driver != driver || len(img.Layers) != 2 || img.Config.Config.User != "root" || img.Size == 0 {
+		t.Errorf("%+v", img)
+	}
+	if data, err := os.ReadFile(img.Lower[0] + "/two"); err != nil || string(data) != "2" {
+		t.Errorf("%q %v", data, err)
+	}
+	if want := map[string]int{VFS: 1, Overlay: 2}[driver]; len(img.Lower) != want {
+		t.Errorf("lower directories: %v", img.Lower)
+	}
+	return img
 }

@@ -156,32 +156,32 @@ func validTag(s string) bool {
 }
 
 func validDomain(s string) bool {
-	host := s
 	if strings.HasPrefix(s, "[") {
 		end := strings.IndexByte(s, ']')
-		if end < 2 {
-			return false
-		}
-		for i := 1; i < end; i++ {
-			if !isHex(s[i]) && s[i] != ':' {
-				return false
-			}
-		}
-		return end == len(s)-1 || validPort(s[end+1:])
+		return end >= 2 && strings.Trim(s[1:end], "0123456789abcdefABCDEF:") == "" &&
+			(end == len(s)-1 || validPort(s[end+1:]))
 	}
+	host := s
 	if i := strings.IndexByte(s, ':'); i >= 0 {
 		if host = s[:i]; !validPort(s[i:]) {
 			return false
 		}
 	}
 	for label := range strings.SplitSeq(host, ".") {
-		if label == "" || !isAlnum(label[0]) || !isAlnum(label[len(label)-1]) {
+		if !validLabel(label) {
 			return false
 		}
-		for i := range len(label) {
-			if !isAlnum(label[i]) && label[i] != '-' {
-				return false
-			}
+	}
+	return true
+}
+
+func validLabel(s string) bool {
+	if s == "" || !isAlnum(s[0]) || !isAlnum(s[len(s)-1]) {
+		return false
+	}
+	for i := range len(s) {
+		if !isAlnum(s[i]) && s[i] != '-' {
+			return false
 		}
 	}
 	return true
@@ -226,4 +226,3 @@ func isLowerHex(s string) bool {
 func isDigit(c byte) bool      { return c >= '0' && c <= '9' }
 func isLowerAlnum(c byte) bool { return isDigit(c) || c >= 'a' && c <= 'z' }
 func isAlnum(c byte) bool      { return isLowerAlnum(c) || c >= 'A' && c <= 'Z' }
-func isHex(c byte) bool        { return isDigit(c) || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F' }
