@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/opencontainers/go-digest"
 )
 
 func TestSelected(t *testing.T) {
@@ -97,5 +99,25 @@ func TestAgentAnswers(t *testing.T) {
 	if len(lines) != 3 || !strings.Contains(lines[0], `"Output":"hi"`) || !strings.Contains(lines[1], "exit status 1") ||
 		!strings.Contains(lines[2], `"Error":""`) {
 		t.Errorf("answers: %q", lines)
+	}
+}
+
+func TestLayoutIsWhole(t *testing.T) {
+	dir := t.TempDir()
+	if err := writeLayout(dir, 2, 1000); err != nil {
+		t.Fatal(err)
+	}
+	blobs, err := filepath.Glob(filepath.Join(dir, "blobs/sha256/*"))
+	if err != nil || len(blobs) != 4 {
+		t.Errorf("blobs %q, %v: want two layers, config and manifest", blobs, err)
+	}
+	for _, blob := range blobs {
+		data, err := os.ReadFile(blob)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sum := digest.FromBytes(data).Encoded(); sum != filepath.Base(blob) {
+			t.Errorf("blob %s has the digest %s", filepath.Base(blob), sum)
+		}
 	}
 }

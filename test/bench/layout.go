@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	_ "crypto/sha256" // go-digest looks the hash up by name
 	"encoding/json"
 	"fmt"
 	"os"
@@ -14,8 +15,8 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// writeLayout writes an OCI layout with one image of random gzip layers.
-func writeLayout(dir string) error {
+// writeLayout writes an OCI layout with one image of that many random gzip layers of size bytes.
+func writeLayout(dir string, count, size int) error {
 	blobs := filepath.Join(dir, "blobs/sha256")
 	if err := os.MkdirAll(blobs, 0o755); err != nil {
 		return err
@@ -34,8 +35,8 @@ func writeLayout(dir string) error {
 	}
 	var layers []v1.Descriptor
 	config := v1.Image{Platform: v1.Platform{Architecture: "amd64", OS: "linux"}, RootFS: v1.RootFS{Type: "layers"}}
-	for i := range pullLayers {
-		plain, packed, err := randomLayer(fmt.Sprintf("data%d", i))
+	for i := range count {
+		plain, packed, err := randomLayer(fmt.Sprintf("data%d", i), size)
 		if err != nil {
 			return err
 		}
@@ -68,9 +69,9 @@ func writeLayout(dir string) error {
 }
 
 // randomLayer is a tar with one incompressible file, plain and gzipped.
-func randomLayer(name string) (plain, packed []byte, err error) {
+func randomLayer(name string, size int) (plain, packed []byte, err error) {
 	var tarred, zipped bytes.Buffer
-	data := randomBytes(pullLayerMiB << 20)
+	data := randomBytes(size)
 	w := tar.NewWriter(&tarred)
 	if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(data))}); err != nil {
 		return nil, nil, err
@@ -88,5 +89,8 @@ func randomLayer(name string) (plain, packed []byte, err error) {
 	if _, err := z.Write(tarred.Bytes()); err != nil {
 		return nil, nil, err
 	}
-	return tarred.Bytes(), zipped.Bytes(), z.Close()
+	if err := z.Close(); err != nil {
+		return nil, nil, err
+	}
+	return tarred.Bytes(), zipped.Bytes(), nil
 }

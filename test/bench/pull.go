@@ -69,10 +69,10 @@ func startRegistry(at places) (*exec.Cmd, string, error) {
 	return nil, "", fmt.Errorf("docker-registry does not answer on %s", address)
 }
 
-// pushBig makes an image of random layers as an OCI layout by way of docker-archive's simplest form, and pushes it.
+// pushBig makes an image of random layers as an OCI layout, and pushes it.
 func pushBig(at places, ref string) error {
 	dir := filepath.Join(at.dir, "big")
-	if err := writeLayout(dir); err != nil {
+	if err := writeLayout(dir, pullLayers, pullLayerMiB<<20); err != nil {
 		return err
 	}
 	out, err := exec.Command("skopeo", "--insecure-policy", "copy", "-q", "--dest-tls-verify=false", "oci:"+dir+":latest", "docker://"+ref).CombinedOutput()
