@@ -106,6 +106,9 @@ func (c *copier) failed() error {
 // dir copies the directory rel of the layer and all below it.
 func (c *copier) dir(rel string) error {
 	src, dst := filepath.Join(c.src, rel), filepath.Join(c.dst, rel)
+	if rel == "" {
+		src, dst = c.src+"/.", c.dst+"/." // either may be a link: /proc/self/fd/7
+	}
 	if err := c.ctx.Err(); err != nil {
 		return context.Cause(c.ctx)
 	}

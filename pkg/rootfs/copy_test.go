@@ -150,3 +150,20 @@ func TestVFSAsOverlay(t *testing.T) {
 		must(t, Unmount(s.Target))
 	})
 }
+
+// TestCopyTree copies from an open directory, as the engine does, twice over the same destination.
+func TestCopyTree(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.MkdirAll(dir+"/src/sub", 0o755))
+	write(t, dir+"/src/sub/file", "x")
+	must(t, os.Chmod(dir+"/src", 0o1750))
+	must(t, unix.Setxattr(dir+"/src", "user.note", []byte("hello"), 0))
+	must(t, os.Mkdir(dir+"/dst", 0o700))
+	src, err := os.Open(dir + "/src")
+	must(t, err)
+	defer src.Close()
+	for range 2 {
+		must(t, CopyTree(t.Context(), fmt.Sprintf("/proc/self/fd/%d", src.Fd()), dir+"/dst"))
+		sameTree(t, describe(t, dir+"/dst"), describe(t, dir+"/src"))
+	}
+}

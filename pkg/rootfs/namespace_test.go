@@ -54,6 +54,12 @@ func command(t *testing.T, attr *syscall.SysProcAttr, owner int, env ...string) 
 		must(t, os.Chmod(filepath.Dir(dir), 0o711))
 		must(t, os.Chown(dir, owner, owner))
 	}
+	// Overlay's own directories have mode 0, which stops a user outside the namespace from removing them.
+	t.Cleanup(func() {
+		for _, path := range []string{"/work/work", "/work/work/incompat", "/work/work/incompat/volatile"} {
+			os.Chmod(dir+path, 0o700)
+		}
+	})
 	name, _, _ := strings.Cut(t.Name(), "/")
 	cmd := exec.Command("/proc/self/exe", "-test.run=^"+name+"$", "-test.v")
 	cmd.Env = append(append(os.Environ(), "ROOTFS_TEST_DIR="+dir), env...)
