@@ -59,13 +59,17 @@ if [ -z "${WHERRY_ENTERED:-}" ]; then
   [ -d "$run" ] || { mkdir -p "$run"; made_run=1; }
   home=$(getent passwd "$user" | cut -d: -f6)
   install -d -o "$user" -g "$(id -g "$user")" "$home/go" "$home/go/pkg" "$home/go/pkg/mod" "$home/src"
+  undo() {
+    [ -z "$made_run" ] || rmdir "$run" 2>/dev/null || true
+    rmdir "$home/src" 2>/dev/null || true
+    [ -z "$restore_knob" ] || echo 1 >$apparmor_knob
+  }
+  trap undo EXIT
+  trap 'exit 130' INT TERM
   status=0
   # The inner half undoes its cgroup itself; the mounts go with the namespace.
   # shellcheck disable=SC2086
   WHERRY_ENTERED=1 unshare --mount --propagation private -- "$0" ${as_root:+--as-root} "$@" || status=$?
-  [ -z "$made_run" ] || rmdir "$run" 2>/dev/null || true
-  rmdir "$home/src" 2>/dev/null || true
-  [ -z "$restore_knob" ] || echo 1 >$apparmor_knob
   exit $status
 fi
 
@@ -131,7 +135,7 @@ export PATH=$PATH:/usr/sbin:/sbin
   echo "$BASHPID" >"$cg/init/cgroup.procs"
   if [ -n "$as_root" ]; then exec "$@"; fi
   exec "$tree/test/setup/drop.sh" "$@"
-) &
+) <&0 &
 status=0
 wait $! || status=$?
 exit $status
