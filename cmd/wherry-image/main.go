@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/containers/storage/pkg/reexec"
 	"github.com/sirupsen/logrus"
 	"github.com/urfave/cli/v2"
 
@@ -15,10 +16,12 @@ import (
 	"github.com/wherry-containers/wherry/cmd/wherry/image"
 	"github.com/wherry-containers/wherry/pkg/layout"
 	"github.com/wherry-containers/wherry/pkg/rootless"
-	_ "github.com/wherry-containers/wherry/pkg/rootless/join" // joins the name space before Go starts
 )
 
 func main() {
+	if reexec.Init() { // a child of containers/storage that unpacks a layer
+		return
+	}
 	os.Exit(run())
 }
 
@@ -30,7 +33,7 @@ func run() int {
 		Getenv: os.Getenv, Environ: os.Environ,
 	}
 	// What the libraries log is for their developers; what matters comes back as an error.
-	logrus.SetLevel(logrus.ErrorLevel)
+	logrus.SetLevel(logrus.FatalLevel)
 	logrus.SetFormatter(plainLog{})
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -75,13 +78,27 @@ func globalFlags(env *cmdkit.Env) []cli.Flag {
 	set := func(name string) func(string) error {
 		return func(value string) error { return os.Setenv(name, value) }
 	}
-	var debug bool
 	return []cli.Flag{
 		cmdkit.Func("root", "Keep images and containers in `DIR`", set("WHERRY_DATA")),
 		cmdkit.Func("runroot", "Keep what is gone at reboot in `DIR`", set("WHERRY_RUN")),
 		cmdkit.String(&env.Runtime, "runtime", "Run containers with `RUNTIME`"),
-		cmdkit.Bool(&debug, "debug D", "Say more"),
+		debugFlag(),
 	}
+}
+
+// debugFlag shows what the libraries log.
+func debugFlag() *cmdkit.Flag {
+	var on bool
+	f := cmdkit.Bool(&on, "debug D", "Show what the libraries log")
+	set := f.Set
+	f.Set = func(value string) error {
+		err := set(value)
+		if on {
+			logrus.SetLevel(logrus.DebugLevel)
+		}
+		return err
+	}
+	return f
 }
 
 func prepare(_ context.Context, env *cmdkit.Env, place cmdkit.Place) error {

@@ -63,7 +63,7 @@ func TestChangesRefused(t *testing.T) {
 }
 
 func FuzzApplyChange(f *testing.F) {
-	for _, seed := range []string{`CMD ["a"]`, `ENV A=1 B="x y"`, "EXPOSE 1-65535/udp", `LABEL a="b\"c"`, "VOLUME [\"/a\"]", "WORKDIR a"} {
+	for _, seed := range []string{`CMD ["a"]`, `ENV A=1 B="x y"`, "EXPOSE 1-9/udp", `LABEL a="b\"c"`, "VOLUME [\"/a\"]", "WORKDIR a"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, change string) {

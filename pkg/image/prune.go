@@ -53,7 +53,7 @@ func (s *Session) pruneLocked(ctx context.Context, filter list.Filter, all bool)
 			(!all && hasChild(images, img)) || !s.matches(filter, img) {
 			continue
 		}
-		if err := s.deleteStored(img); err != nil {
+		if err := s.deleteStored(ctx, img); err != nil {
 			return out, err
 		}
 		out.Images = append(out.Images, img.ID)
@@ -95,6 +95,9 @@ func (s *Session) layerBytes() (int64, error) {
 func (s *Session) collectLayers(users []User) error {
 	if !s.work.alone() {
 		return nil
+	}
+	if err := s.collectFiles(); err != nil {
+		return err
 	}
 	needed, err := s.neededLayers(users)
 	if err != nil {

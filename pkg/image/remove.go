@@ -12,6 +12,7 @@ import (
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
 	"github.com/wherry-containers/wherry/pkg/image/option"
+	"github.com/wherry-containers/wherry/pkg/rootfs"
 	"github.com/wherry-containers/wherry/pkg/store"
 )
 
@@ -112,7 +113,7 @@ func (s *Session) delete(ctx context.Context, img *store.Image, name string, opt
 		fmt.Fprintf(s.cfg.Err, "Image %s stays without a name until container %s is removed\n", img.ID[:12], mine[0])
 		return s.untag(img.ID, img.Names)
 	}
-	if err := s.deleteStored(img); err != nil {
+	if err := s.deleteStored(ctx, img); err != nil {
 		return err
 	}
 	if opts.NoPrune {
@@ -140,7 +141,7 @@ func (s *Session) reportUntagged(names []string) {
 }
 
 // deleteStored deletes the image and those of its layers that nothing else needs.
-func (s *Session) deleteStored(img *store.Image) error {
+func (s *Session) deleteStored(ctx context.Context, img *store.Image) error {
 	_, err := s.store.DeleteImage(img.ID, true)
 	if err != nil && !errors.Is(err, storage.ErrLayerUnknown) && !errors.Is(err, storage.ErrNotAnImage) {
 		if errors.Is(err, storage.ErrImageUnknown) {
@@ -151,7 +152,18 @@ func (s *Session) deleteStored(img *store.Image) error {
 	faultpoint.Hit("image.deleted")
 	s.reportUntagged(img.Names)
 	fmt.Fprintf(s.cfg.Out, "Deleted: sha256:%s\n", img.ID)
-	return nil
+	return s.removeMapped(ctx, img)
+}
+
+// removeMapped removes the copies for other id mappings, unless another image has the same top layer.
+func (s *Session) removeMapped(ctx context.Context, img *store.Image) error {
+	if img.TopLayer() == "" {
+		return nil
+	}
+	if _, err := s.store.Layer(img.TopLayer()); err == nil {
+		return nil
+	}
+	return rootfs.RemoveMapped(ctx, s.cfg.Dirs, img.TopLayer())
 }
 
 // deleteParents removes the nameless images that the deleted one was built on and nothing else needs.
@@ -169,7 +181,7 @@ func (s *Session) deleteParents(ctx context.Context, child *store.Image, users [
 			!slices.Contains(child.Layers[1:], p.TopLayer()) || hasChild(images, p) {
 			continue
 		}
-		if err := s.deleteStored(p); err != nil {
+		if err := s.deleteStored(ctx, p); err != nil {
 			return err
 		}
 		return s.deleteParents(ctx, p, users)

@@ -62,6 +62,26 @@ func TestRemoveByNameAndID(t *testing.T) {
 	f.sound()
 }
 
+// TestRemoveTakesMappedCopiesAlong: they go with the last image that has the layer.
+func TestRemoveTakesMappedCopiesAlong(t *testing.T) {
+	ctx := context.Background()
+	f := newFixture(t)
+	f.imported("a", "1")
+	f.imported("b", "1", "ENV X=1")
+	img, err := f.lookup(ctx, "a")
+	f.noError(err)
+	mapped := "data/mapped/" + img.TopLayer()
+	f.write(mapped+"/key/file", "x")
+	f.noError(f.Remove(ctx, "a", option.Remove{}))
+	if _, err := os.Stat(f.path(mapped)); err != nil {
+		t.Error("gone, though another image has the layer")
+	}
+	f.noError(f.Remove(ctx, "b", option.Remove{}))
+	if _, err := os.Stat(f.path(mapped)); err == nil {
+		t.Error("still there")
+	}
+}
+
 func TestRemoveForcedByID(t *testing.T) {
 	f := newFixture(t)
 	id := f.imported("a", "1")

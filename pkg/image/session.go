@@ -54,15 +54,22 @@ type Session struct {
 
 // Open opens the store for a command that may write to it, and sweeps what killed sessions left.
 func Open(cfg Config) (*Session, error) {
-	work, err := newWorkDir(filepath.Join(cfg.Dirs.Data, "tmp"))
+	s := &Session{cfg: cfg, names: store.Open(cfg.Dirs)}
+	var err error
+	s.work, err = openWorkDir(filepath.Join(cfg.Dirs.Data, "tmp"), func() error {
+		if err := s.openStorage(); err != nil {
+			return err
+		}
+		return s.collectFiles()
+	})
 	if err != nil {
-		return nil, explainLocal("open the image store", err)
+		return nil, explainLocal("open the image store "+cfg.Dirs.Data, err)
 	}
-	s := &Session{cfg: cfg, names: store.Open(cfg.Dirs), work: work, sys: systemContext(cfg, work.path)}
-	if s.store, err = openStorage(cfg); err != nil {
-		work.close()
+	if err := s.openStorage(); err != nil {
+		s.work.close()
 		return nil, explainLocal("open the image store "+cfg.Dirs.Graph(), err)
 	}
+	s.sys = systemContext(cfg, s.work.path)
 	istorage.Transport.SetStore(s.store)
 	return s, nil
 }
@@ -82,29 +89,39 @@ func (s *Session) Close() error {
 	return errors.Join(err, work.close())
 }
 
-func openStorage(cfg Config) (storage.Store, error) {
-	driver := cfg.Driver
-	if driver.Name == "" {
-		driver.Name = "overlay"
+// openStorage opens containers/storage, once.
+func (s *Session) openStorage() error {
+	if s.store != nil {
+		return nil
 	}
-	opts := append([]string{}, driver.Options...)
-	if driver.Name == "overlay" {
+	opts, driver, err := storageOptions(s.cfg)
+	if err != nil {
+		return err
+	}
+	s.store, err = storage.GetStore(storage.StoreOptions{
+		RunRoot:            s.cfg.Dirs.GraphRun(),
+		GraphRoot:          s.cfg.Dirs.Graph(),
+		GraphDriverName:    driver,
+		GraphDriverOptions: opts,
+	})
+	return err
+}
+
+func storageOptions(cfg Config) (opts []string, driver string, err error) {
+	driver = cfg.Driver.Name
+	if driver == "" {
+		driver = "overlay"
+	}
+	opts = append(opts, cfg.Driver.Options...)
+	if driver == "overlay" {
 		// No bind mount of the graph root on itself: containers mount in name spaces of their own.
 		opts = append(opts, "overlay.skip_mount_home=true")
 	}
 	roots, err := additionalStores(cfg)
-	if err != nil {
-		return nil, err
-	}
 	for _, root := range roots {
-		opts = append(opts, driver.Name+".imagestore="+root)
+		opts = append(opts, driver+".imagestore="+root)
 	}
-	return storage.GetStore(storage.StoreOptions{
-		RunRoot:            cfg.Dirs.GraphRun(),
-		GraphRoot:          cfg.Dirs.Graph(),
-		GraphDriverName:    driver.Name,
-		GraphDriverOptions: opts,
-	})
+	return opts, driver, err
 }
 
 // systemContext keeps everything that containers/image writes inside wherry's own directories.

@@ -16,6 +16,7 @@ import (
 	"github.com/containers/image/v5/pkg/sysregistriesv2"
 	"github.com/containers/storage"
 	"github.com/containers/storage/pkg/reexec"
+	"github.com/sirupsen/logrus"
 
 	"github.com/wherry-containers/wherry/pkg/image/option"
 	"github.com/wherry-containers/wherry/pkg/layout"
@@ -34,6 +35,10 @@ func TestMain(m *testing.M) {
 		}
 		fmt.Println("no user namespace to test in:", err)
 		return
+	}
+	logrus.SetLevel(logrus.FatalLevel)
+	if verb := os.Getenv(envVerb); verb != "" {
+		os.Exit(victim(verb))
 	}
 	os.Exit(runInHome(m))
 }

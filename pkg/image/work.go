@@ -16,7 +16,9 @@ type workDir struct {
 	parent *os.File
 }
 
-func newWorkDir(parent string) (*workDir, error) {
+// openWorkDir locks the parent and makes the directory. When nobody else is there but a killed session was, collect
+// runs first, while others are kept out.
+func openWorkDir(parent string, collect func() error) (*workDir, error) {
 	if err := os.MkdirAll(parent, 0o700); err != nil {
 		return nil, err
 	}
@@ -24,19 +26,28 @@ func newWorkDir(parent string) (*workDir, error) {
 	if err != nil {
 		return nil, err
 	}
-	if exclusive(dir) {
-		sweep(parent)
+	w := &workDir{parent: dir}
+	if err := w.enter(collect); err != nil {
+		return nil, errors.Join(err, w.close())
 	}
-	if err := flock(dir, unix.LOCK_SH); err != nil {
-		dir.Close()
-		return nil, fmt.Errorf("lock %s: %w", parent, err)
+	return w, nil
+}
+
+func (w *workDir) enter(collect func() error) (err error) {
+	parent := w.parent.Name()
+	crashed := exclusive(w.parent) && sweep(parent)
+	if w.path, err = os.MkdirTemp(parent, "s-"); err != nil {
+		return err
 	}
-	path, err := os.MkdirTemp(parent, "s-")
-	if err != nil {
-		dir.Close()
-		return nil, err
+	if crashed {
+		if err := collect(); err != nil {
+			return err
+		}
 	}
-	return &workDir{path: path, parent: dir}, nil
+	if err := flock(w.parent, unix.LOCK_SH); err != nil {
+		return fmt.Errorf("lock %s: %w", parent, err)
+	}
+	return nil
 }
 
 // alone says whether no other session is open, and keeps others out until the work directory is closed. A refused
@@ -50,15 +61,21 @@ func (w *workDir) alone() bool {
 }
 
 func (w *workDir) close() error {
-	return errors.Join(os.RemoveAll(w.path), w.parent.Close())
+	var err error
+	if w.path != "" {
+		err = os.RemoveAll(w.path)
+	}
+	return errors.Join(err, w.parent.Close())
 }
 
-// sweep removes the entries of a parent that is held exclusively. What cannot be removed now is tried by the next.
-func sweep(parent string) {
+// sweep removes the entries of a parent that is held exclusively, and says whether there were any. What cannot be
+// removed now is tried by the next.
+func sweep(parent string) bool {
 	entries, _ := os.ReadDir(parent)
 	for _, e := range entries {
 		os.RemoveAll(filepath.Join(parent, e.Name()))
 	}
+	return len(entries) > 0
 }
 
 func exclusive(f *os.File) bool { return flock(f, unix.LOCK_EX|unix.LOCK_NB) == nil }
