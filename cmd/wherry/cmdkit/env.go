@@ -24,10 +24,11 @@ type Env struct {
 	// The files behind In, Out and Err, nil in tests: for terminals and for handing on to a child.
 	InFile, OutFile, ErrFile *os.File
 
-	Getenv  func(string) string
-	Environ func() []string
-	Dirs    layout.Dirs
-	Runtime string // global --runtime: name or path of the OCI runtime, empty for the default
+	Getenv      func(string) string
+	Environ     func() []string
+	Dirs        layout.Dirs
+	ShowVersion bool   // --version was given
+	Runtime     string // global --runtime: name or path of the OCI runtime, empty for the default
 }
 
 // Warn prints one warning line.

@@ -224,3 +224,11 @@ func When(s string, now time.Time) (time.Time, error) {
 	}
 	return time.Time{}, fmt.Errorf("a moment looks like 10m, 2026-01-02T15:04:05Z or 1767366245")
 }
+
+// AbsolutePath checks a path inside a container.
+func AbsolutePath(s string) error {
+	if !strings.HasPrefix(s, "/") {
+		return fmt.Errorf("it is not an absolute path")
+	}
+	return nil
+}

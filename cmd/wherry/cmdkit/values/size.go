@@ -77,3 +77,30 @@ func PidsLimit(s string) (int64, error) {
 	}
 	return n, nil
 }
+
+// Count parses a whole number that is not negative.
+func Count(s string) (int, error) {
+	n, err := strconv.ParseInt(s, 10, 32)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("a whole number is expected")
+	}
+	return int(n), nil
+}
+
+// CPUShares parses a weight of processor time; 0 is the default.
+func CPUShares(s string) (uint64, error) {
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil || n != 0 && n < 2 || n > 262144 {
+		return 0, fmt.Errorf("a number from 2 to 262144 is expected")
+	}
+	return n, nil
+}
+
+// OOMScoreAdj parses a number from -1000 to 1000.
+func OOMScoreAdj(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < -1000 || n > 1000 {
+		return 0, fmt.Errorf("a number from -1000 to 1000 is expected")
+	}
+	return n, nil
+}

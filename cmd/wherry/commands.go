@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
+	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit/shell"
+	"github.com/wherry-containers/wherry/cmd/wherry/container"
+	"github.com/wherry-containers/wherry/cmd/wherry/image"
+	"github.com/wherry-containers/wherry/cmd/wherry/system"
+	"github.com/wherry-containers/wherry/cmd/wherry/volume"
+	"github.com/wherry-containers/wherry/pkg/layout"
+	"github.com/wherry-containers/wherry/pkg/rootless"
+)
+
+// Headings of the program's help.
+const (
+	onContainers = "Containers"
+	onImages     = "Images"
+	onRegistries = "Registries"
+	onSystem     = "System"
+)
+
+// table is the one table of commands and aliases. Help, man pages and completions follow from it.
+func table() *cmdkit.App {
+	app := &cmdkit.App{Summary: "wherry runs containers without a daemon and without root", Flags: globalFlags, Prepare: prepare, Default: showVersion}
+	app.Entries = slices.Concat(containerVerbs(), imageVerbs(), systemVerbs(), groups(), later(laterCommands...))
+	app.Entries = append(app.Entries, shell.Entries(app)...)
+	return app
+}
+
+func containerVerbs() []cmdkit.Entry {
+	const g = onContainers
+	return []cmdkit.Entry{
+		{Names: "run", New: container.Run, Group: g},
+		{Names: "create", New: container.Create, Group: g},
+		{Names: "start", New: container.Start, Group: g},
+		{Names: "stop", New: container.Stop, Group: g},
+		{Names: "restart", New: container.Restart, Group: g},
+		{Names: "kill", New: container.Kill, Group: g},
+		{Names: "rm", New: container.Remove, Group: g},
+		{Names: "ps", New: container.List, Group: g},
+		{Names: "exec", New: container.Exec, Group: g},
+		{Names: "attach", New: container.Attach, Group: g},
+		{Names: "logs", New: container.Logs, Group: g},
+		{Names: "inspect", New: container.Inspect, Group: g},
+		{Names: "wait", New: container.Wait, Group: g},
+		{Names: "pause", New: container.Pause, Group: g},
+		{Names: "unpause", New: container.Unpause, Group: g},
+		{Names: "rename", New: container.Rename, Group: g},
+	}
+}
+
+func imageVerbs() []cmdkit.Entry {
+	const g, far = onImages, cmdkit.Companion
+	return []cmdkit.Entry{
+		{Names: "pull", New: image.Pull, Group: g, Place: far},
+		{Names: "push", New: image.Push, Group: g, Place: far},
+		{Names: "images", New: image.List, Group: g},
+		{Names: "rmi", New: image.Remove, Group: g, Place: far},
+		{Names: "tag", New: image.Tag, Group: g, Place: far},
+		{Names: "untag", New: image.Untag, Group: g, Place: far},
+		{Names: "history", New: image.History, Group: g},
+		{Names: "save", New: image.Save, Group: g, Place: far},
+		{Names: "load", New: image.Load, Group: g, Place: far},
+		{Names: "import", New: image.Import, Group: g, Place: far},
+		{Names: "search", New: image.Search, Group: onRegistries, Place: far},
+		{Names: "login", New: image.Login, Group: onRegistries, Place: far},
+		{Names: "logout", New: image.Logout, Group: onRegistries, Place: far},
+	}
+}
+
+func systemVerbs() []cmdkit.Entry {
+	const g = onSystem
+	return []cmdkit.Entry{
+		{Names: "info", New: system.Info, Group: g},
+		{Names: "version", New: system.Version, Group: g, Place: cmdkit.Plain},
+		{Names: "unshare", New: system.Unshare, Group: g},
+	}
+}
+
+// groups are the commands that say first what they are about: container ls.
+func groups() []cmdkit.Entry {
+	const far = cmdkit.Companion
+	return []cmdkit.Entry{
+		{Names: "container", Group: "Work on containers", Sub: slices.Concat([]cmdkit.Entry{
+			{Names: "ls list ps", New: container.List},
+			{Names: "inspect", New: container.InspectContainer},
+			{Names: "exists", New: container.Exists},
+			{Names: "prune", New: container.Prune},
+		}, also(containerVerbs(), "ps", "inspect"), later("checkpoint", "cleanup", "clone", "commit", "cp", "diff", "export",
+			"init", "mount", "port", "restore", "runlabel", "stats", "top", "unmount umount", "update"))},
+		{Names: "image", Group: "Work on images", Sub: slices.Concat([]cmdkit.Entry{
+			{Names: "ls list", New: image.List},
+			{Names: "rm remove", New: image.Remove, Place: far},
+			{Names: "inspect", New: image.Inspect},
+			{Names: "exists", New: image.Exists},
+			{Names: "prune", New: image.Prune, Place: far},
+		}, also(imageVerbs(), "images", "rmi", "login", "logout"), later("build", "diff", "mount", "scp", "sign", "tree", "trust", "unmount umount"))},
+		{Names: "volume", Group: "Work on volumes", Sub: slices.Concat([]cmdkit.Entry{
+			{Names: "create", New: volume.Create},
+			{Names: "ls list", New: volume.List},
+			{Names: "inspect", New: volume.Inspect},
+			{Names: "rm remove", New: volume.Remove},
+			{Names: "exists", New: volume.Exists},
+			{Names: "prune", New: volume.Prune},
+		}, later("export", "import", "mount", "unmount", "reload", "update"))},
+		{Names: "system", Group: "Look after the store and the user namespace", Sub: slices.Concat([]cmdkit.Entry{
+			{Names: "check", New: system.Check},
+			{Names: "migrate", New: system.Migrate},
+			{Names: "info", New: system.Info, Also: true},
+		}, later("df", "prune", "renumber", "reset", "service", "connection", "events", "dial-stdio"))},
+	}
+}
+
+// laterCommands are Docker's and Podman's that come with later issues.
+var laterCommands = []string{"artifact", "auto-update", "build", "builder", "buildx", "commit", "compose", "config", "context", "cp", "diff",
+	"events", "export", "farm", "generate", "healthcheck", "init", "kube", "machine", "manifest", "mount", "network", "node", "play",
+	"plugin", "pod", "port", "quadlet", "remote", "secret", "service", "stack", "stats", "swarm", "top", "trust", "unmount umount", "update"}
+
+// later are commands that are known and say that they are not there yet.
+func later(names ...string) []cmdkit.Entry {
+	entries := make([]cmdkit.Entry, len(names))
+	for i, name := range names {
+		entries[i] = cmdkit.Entry{Names: name, Later: true}
+	}
+	return entries
+}
+
+// also are the verbs again as commands of a group, but for some that have another form there.
+func also(verbs []cmdkit.Entry, without ...string) []cmdkit.Entry {
+	verbs = slices.DeleteFunc(verbs, func(e cmdkit.Entry) bool { return slices.Contains(without, e.Name()) })
+	for i := range verbs {
+		verbs[i].Also = true
+	}
+	return verbs
+}
+
+// globalFlags move the store by the environment, so that companions and the user namespace's entry see it too.
+func globalFlags(env *cmdkit.Env) []cli.Flag {
+	set := func(names, usage, name string) *cmdkit.Flag {
+		return cmdkit.Func(names, usage, func(value string) error { return os.Setenv(name, value) })
+	}
+	version := cmdkit.Func("version v", "Print the version", func(string) error {
+		env.ShowVersion = true
+		return nil
+	})
+	version.Bool = true
+	return append([]cli.Flag{
+		set("root", "Keep images and containers in `DIR`", "WHERRY_DATA"),
+		set("runroot", "Keep what is gone at reboot in `DIR`", "WHERRY_RUN"),
+		cmdkit.String(&env.Runtime, "runtime", "Run containers with this OCI `RUNTIME`, a name or a path"),
+		version,
+	}, cmdkit.Later(`cdi-spec-dir cgroup-manager config conmon connection,c context debug,D events-backend hooks-dir host,H identity
+		imagestore log-level,l module network-config-dir out remote,r runtime-flag ssh storage-driver storage-opt syslog tls tlscacert
+		tlscert tlskey tlsverify tls-ca tls-cert tls-details tls-key tmpdir transient-store url volumepath`)...)
+}
+
+// showVersion answers --version.
+func showVersion(env *cmdkit.Env) bool {
+	if env.ShowVersion {
+		fmt.Fprintf(env.Out, "%s version %s\n", env.Program, env.Version)
+	}
+	return env.ShowVersion
+}
+
+// prepare brings the process to where its command works.
+func prepare(_ context.Context, env *cmdkit.Env, place cmdkit.Place) error {
+	if place == cmdkit.Plain {
+		return nil
+	}
+	// A companion enters by itself where it must; what the entry stub did has to be told to it.
+	if place == cmdkit.Inside || rootless.Inside() {
+		if err := rootless.Enter(rootless.EnterOptions{}); err != nil {
+			return err
+		}
+	}
+	var err error
+	if env.Dirs, err = layout.Find(env.Getenv); err != nil || place == cmdkit.Inside {
+		return err
+	}
+	path := env.Dirs.Image()
+	return fmt.Errorf("start %s: %w (is wherry installed completely?)", path, syscall.Exec(path, env.Args, os.Environ()))
+}

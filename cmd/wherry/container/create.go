@@ -1,0 +1,165 @@
+package container
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
+	"github.com/wherry-containers/wherry/libpod"
+	"github.com/wherry-containers/wherry/libpod/record"
+	"github.com/wherry-containers/wherry/pkg/logdriver"
+)
+
+// wish is what the flags of create and run say. Most bind into its RunOptions; the rest is settled by finish.
+type wish struct {
+	libpod.RunOptions
+	env         environment
+	interactive bool
+	attach      []string
+	quiet       bool
+	logOpts     map[string]string
+	pullArgs    []string // flags for the companion's pull
+}
+
+// laterFlags are those of Docker's and Podman's run and create that are not there yet.
+const laterFlags = `blkio-weight blkio-weight-device cgroup-conf cgroup-parent cgroupns cgroups chrootdirs conmon-pidfile
+cpu-count cpu-percent cpu-period cpu-quota cpu-rt-period cpu-rt-runtime cpuset-mems decryption-key device-cgroup-rule device-read-bps
+device-read-iops device-write-bps device-write-iops disable-content-trust domainname env-host env-merge expose gidmap gpus
+group-entry health-log-destination health-max-log-count health-max-log-size health-startup-cmd health-startup-interval
+health-startup-retries health-startup-success health-startup-timeout hosts-file hostuser http-proxy image-volume init-path
+io-maxbandwidth io-maxiops ip ip6 ipc isolation kernel-memory link link-local-ip mac-address memory-swappiness network-alias,net-alias no-hostname no-hosts
+oom-kill-disable passwd passwd-entry permissive personality pid pidfile pod pod-id-file preserve-fd preserve-fds
+publish,p publish-all,P rdt-class read-only-tmpfs requires rmi rootfs sdnotify seccomp-policy secret shm-size-systemd
+storage-opt subgidname subuidname sysctl systemd tz uidmap unsetenv unsetenv-all use-api-socket uts volume-driver
+volumes-from`
+
+// Create is `wherry create`.
+func Create(env *cmdkit.Env) *cli.Command {
+	w := newWish(env)
+	return &cli.Command{
+		Name: "create", Usage: "Make a container without starting it", ArgsUsage: "IMAGE [COMMAND [ARG...]]",
+		Flags:  append(w.flags(), cmdkit.Later("init-ctr "+laterFlags)...),
+		Action: func(c *cli.Context) error { return create(c.Context, env, w, c.Args().Slice()) },
+	}
+}
+
+func create(ctx context.Context, env *cmdkit.Env, w *wish, operands []string) error {
+	if err := w.finish(ctx, env, operands); err != nil {
+		return err
+	}
+	id, err := engine(env).Create(ctx, w.CreateOptions)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(env.Out, id)
+	return err
+}
+
+func newWish(env *cmdkit.Env) *wish {
+	w := &wish{env: environment{environ: env.Environ}}
+	w.Config.Network.Mode = "private"
+	w.Config.Log.Driver = logdriver.JSONFile
+	w.Attach.SigProxy = true
+	return w
+}
+
+func (w *wish) flags() []cli.Flag {
+	var flags []cli.Flag
+	for _, group := range [][]cli.Flag{w.processFlags(), w.env.flags(), w.lifeFlags(), w.mountFlags(), w.securityFlags(),
+		w.resourceFlags(), w.healthFlags(), w.networkFlags(), w.imageFlags()} {
+		flags = append(flags, group...)
+	}
+	slices.SortFunc(flags, func(a, b cli.Flag) int { return strings.Compare(a.Names()[0], b.Names()[0]) })
+	return flags
+}
+
+// finish settles what no flag can by itself: the operands, and what flags say about each other.
+func (w *wish) finish(ctx context.Context, env *cmdkit.Env, operands []string) error {
+	cfg := &w.Config
+	cfg.Image.Name, w.Command = operands[0], operands[1:]
+	w.Env = w.env.list()
+	if cfg.Lifecycle.AutoRemove && cfg.Lifecycle.Restart != "" && cfg.Lifecycle.Restart != "no" {
+		return cmdkit.Usagef("--rm and --restart=%s do not go together", cfg.Lifecycle.Restart)
+	}
+	if err := checkMemory(&cfg.Resources); err != nil {
+		return err
+	}
+	if err := w.checkHealth(); err != nil {
+		return err
+	}
+	cfg.Log.Opts = w.logOpts
+	if err := logdriver.ValidateOpts(cfg.Log.Driver, cfg.Log.Opts); err != nil {
+		return cmdkit.Usagef("%s", err)
+	}
+	if err := uniqueTargets(cfg.Mounts); err != nil {
+		return err
+	}
+	cfg.Process.OpenStdin = w.interactive
+	if err := w.connect(env); err != nil {
+		return err
+	}
+	w.PullImage = puller(ctx, env, w.quiet, w.pullArgs)
+	return nil
+}
+
+// connect decides which streams a foreground run is connected to: those of -a, else both outputs, and standard
+// input with -i.
+func (w *wish) connect(env *cmdkit.Env) error {
+	if w.Detach {
+		if len(w.attach) > 0 {
+			return cmdkit.Usagef("--detach and --attach do not go together")
+		}
+		return nil
+	}
+	wants := func(name string, byDefault bool) bool {
+		if len(w.attach) == 0 {
+			return byDefault
+		}
+		return slices.Contains(w.attach, name)
+	}
+	if wants("stdin", true) && w.interactive {
+		w.Attach.Stdin = env.InFile
+		w.Config.Process.StdinOnce = true
+	}
+	w.Attach.NoStdin = w.Attach.Stdin == nil
+	if wants("stdout", true) {
+		w.Attach.Stdout = env.OutFile
+	}
+	if wants("stderr", true) {
+		w.Attach.Stderr = env.ErrFile
+	}
+	return nil
+}
+
+func checkMemory(r *record.Resources) error {
+	switch {
+	case r.MemorySwap > 0 && r.Memory == 0:
+		return cmdkit.Usagef("--memory-swap needs --memory")
+	case r.MemorySwap > 0 && r.MemorySwap < r.Memory:
+		return cmdkit.Usagef("--memory-swap is memory and swap together: it cannot be less than --memory")
+	case r.MemoryReservation > 0 && r.Memory > 0 && r.MemoryReservation > r.Memory:
+		return cmdkit.Usagef("--memory-reservation cannot be more than --memory")
+	}
+	return nil
+}
+
+func (w *wish) checkHealth() error {
+	if w.NoHealth && w.HealthSet {
+		return cmdkit.Usagef("--no-healthcheck does not go with the other --health flags")
+	}
+	return nil
+}
+
+func uniqueTargets(mounts []record.Mount) error {
+	seen := map[string]bool{}
+	for _, m := range mounts {
+		if seen[m.Target] {
+			return cmdkit.Usagef("two mounts have the same target %q", m.Target)
+		}
+		seen[m.Target] = true
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
+	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit/values"
+	"github.com/wherry-containers/wherry/libpod"
+	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"github.com/wherry-containers/wherry/pkg/image/list"
+	"github.com/wherry-containers/wherry/pkg/store"
+)
+
+type inspectOptions struct {
+	format string
+	latest bool
+	size   bool
+	kind   string
+}
+
+// Inspect is `wherry inspect`, which looks for containers, then images, then volumes.
+func Inspect(env *cmdkit.Env) *cli.Command {
+	var opts inspectOptions
+	cmd := inspectCommand(env, &opts)
+	cmd.Flags = append(cmd.Flags, cmdkit.Func("type", "Look only for a `container|image|volume|all`", func(s string) error {
+		opts.kind = s
+		switch s {
+		case "network", "pod":
+			return fmt.Errorf("%ss are not there yet", s)
+		}
+		return values.OneOf(s, "container", "image", "volume", "all")
+	}))
+	return cmd
+}
+
+// InspectContainer is `wherry container inspect`.
+func InspectContainer(env *cmdkit.Env) *cli.Command {
+	cmd := inspectCommand(env, &inspectOptions{kind: "container"})
+	cmd.Usage, cmd.ArgsUsage = "Show everything about containers", "[CONTAINER...]"
+	return cmd
+}
+
+func inspectCommand(env *cmdkit.Env, opts *inspectOptions) *cli.Command {
+	return &cli.Command{
+		Name: "inspect", Usage: "Show everything about containers, images and volumes", ArgsUsage: "[OBJECT...]",
+		Flags: []cli.Flag{
+			cmdkit.String(&opts.format, "format f", "Print as `json|TEMPLATE`"),
+			cmdkit.Bool(&opts.latest, "latest l", "The newest container"),
+			cmdkit.Bool(&opts.size, "size s", "With the sizes of containers"),
+		},
+		Action: func(c *cli.Context) error { return inspect(c.Context, env, *opts, c.Args().Slice()) },
+	}
+}
+
+// inspect prints what it finds, and then says what it did not find.
+func inspect(ctx context.Context, env *cmdkit.Env, opts inspectOptions, refs []string) error {
+	e := engine(env)
+	if opts.latest || len(refs) == 0 {
+		ref, _, err := one(ctx, e, opts.latest, refs)
+		if err != nil {
+			return err
+		}
+		refs = []string{ref}
+	}
+	docs := []any{}
+	missing := cmdkit.Each(env, refs, func(ref string) (string, error) {
+		doc, err := find(ctx, env, e, opts, ref)
+		if err == nil {
+			docs = append(docs, doc)
+		}
+		return "", err
+	})
+	if err := printDocuments(env, docs, opts.format); err != nil {
+		return err
+	}
+	return missing
+}
+
+func printDocuments(env *cmdkit.Env, docs []any, format string) error {
+	if format == "" || format == "json" {
+		return env.PrintOne(docs, format)
+	}
+	for _, doc := range docs {
+		if err := env.PrintOne(doc, format); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// find looks for what ref names, of the kinds that were asked for. Of several errors the first that says more than
+// "not found" counts.
+func find(ctx context.Context, env *cmdkit.Env, e *libpod.Engine, opts inspectOptions, ref string) (any, error) {
+	var err error
+	all := opts.kind == "" || opts.kind == "all"
+	if all || opts.kind == "container" {
+		doc, found := e.Inspect(ctx, ref)
+		if found == nil && opts.size {
+			found = addSize(ctx, e, doc)
+		}
+		if found == nil {
+			return doc, nil
+		}
+		err = found
+	}
+	if opts.kind == "image" || all && unknown(err) {
+		img, found := store.Open(env.Dirs).Lookup(ctx, ref)
+		if found == nil {
+			return list.Inspect(img), nil
+		}
+		err = found
+	}
+	if opts.kind == "volume" || all && unknown(err) {
+		doc, found := e.VolumeInspect(ctx, ref)
+		if found == nil {
+			return doc, nil
+		}
+		err = found
+	}
+	if all && unknown(err) {
+		return nil, errdefs.New(errdefs.ErrNotFound, "no container, image or volume %q", ref)
+	}
+	return nil, err
+}
+
+func unknown(err error) bool {
+	return errors.Is(err, errdefs.ErrNotFound) || errors.Is(err, errdefs.ErrInvalid)
+}
+
+func addSize(ctx context.Context, e *libpod.Engine, doc *libpod.Inspect) error {
+	rows, err := e.List(ctx, libpod.ListOptions{All: true, Size: true, Filters: map[string][]string{"id": {doc.ID}}})
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	doc.SizeRw, doc.SizeRootFs = &rows[0].SizeRw, &rows[0].SizeRootFs
+	return nil
+}

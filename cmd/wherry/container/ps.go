@@ -1,0 +1,228 @@
+package container
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/urfave/cli/v2"
+	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
+	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit/values"
+	"github.com/wherry-containers/wherry/libpod"
+	"github.com/wherry-containers/wherry/libpod/record"
+)
+
+type listOptions struct {
+	libpod.ListOptions
+	format    string
+	latest    bool
+	noHeading bool
+	noTrunc   bool
+	quiet     bool
+	sort      string
+}
+
+const (
+	psTable     = `{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}`
+	psSizeTable = psTable + `\t{{.Size}}`
+)
+
+// List is `wherry ps`.
+func List(env *cmdkit.Env) *cli.Command {
+	opts := listOptions{sort: "created"}
+	return &cli.Command{
+		Name: "ps", Usage: "List containers",
+		Flags: append([]cli.Flag{
+			cmdkit.Bool(&opts.All, "all a", "Also those that do not run"),
+			cmdkit.Filters(&opts.Filters, "filter f", "Only containers for which `KEY=VALUE` holds: id, name, label, status, exited, ancestor, volume, before, since, health, network, until"),
+			cmdkit.String(&opts.format, "format", "Print as `table|json|TEMPLATE`"),
+			cmdkit.Int(&opts.Last, "last n", "The newest `NUMBER`, whatever their status"),
+			cmdkit.Bool(&opts.latest, "latest l", "The newest one, whatever its status"),
+			cmdkit.Bool(&opts.noTrunc, "no-trunc", "Show ids and commands in full"),
+			cmdkit.Bool(&opts.noHeading, "noheading", "Print no heading"),
+			cmdkit.Bool(&opts.quiet, "quiet q", "Print only ids"),
+			cmdkit.Bool(&opts.Size, "size s", "Show sizes"),
+			cmdkit.Func("sort", "Order by `created|command|id|image|names|runningfor|size|status`", func(s string) error {
+				opts.sort = s
+				return values.OneOf(s, "created", "command", "id", "image", "names", "runningfor", "size", "status")
+			}),
+		}, cmdkit.Later("external namespace,ns pod,p sync watch,w")...),
+		Action: func(c *cli.Context) error { return ps(c.Context, env, opts) },
+	}
+}
+
+func ps(ctx context.Context, env *cmdkit.Env, opts listOptions) error {
+	if opts.latest {
+		opts.Last = 1
+	}
+	if opts.Last < 0 {
+		opts.Last = 0
+	}
+	opts.Size = opts.Size || strings.Contains(opts.format, ".Size") || opts.sort == "size"
+	rows, err := engine(env).List(ctx, opts.ListOptions)
+	if err != nil {
+		return err
+	}
+	sortRows(rows, opts.sort)
+	if opts.quiet && opts.format == "" {
+		return printIDs(env, rows, opts.noTrunc)
+	}
+	table := psTable
+	if opts.Size && opts.sort != "size" {
+		table = psSizeTable
+	}
+	now := time.Now()
+	out := make([]psRow, len(rows))
+	for i := range rows {
+		out[i] = newRow(&rows[i], now, opts)
+	}
+	return env.PrintListing(out, cmdkit.Listing{Format: opts.format, Table: table, NoHeading: opts.noHeading})
+}
+
+func printIDs(env *cmdkit.Env, rows []libpod.Summary, full bool) error {
+	var b strings.Builder
+	for i := range rows {
+		b.WriteString(shortened(rows[i].ID, full) + "\n")
+	}
+	_, err := env.Out.Write([]byte(b.String()))
+	return err
+}
+
+func shortened(id string, full bool) string {
+	if full || len(id) <= 12 {
+		return id
+	}
+	return id[:12]
+}
+
+// psRow is one container as `ps` prints it. The fields are Docker's; templates and --format json see them.
+type psRow struct {
+	Command      string
+	CreatedAt    string
+	ID           string
+	Image        string
+	Labels       string
+	LocalVolumes string
+	Mounts       string
+	Names        string
+	Networks     string
+	Ports        string
+	RunningFor   string
+	Size         string
+	State        string
+	Status       string
+
+	labels map[string]string
+}
+
+// Headings are Docker's.
+func (psRow) Headings() map[string]string {
+	return map[string]string{"ID": "CONTAINER ID", "RunningFor": "CREATED", "LocalVolumes": "LOCAL VOLUMES"}
+}
+
+// Label is the value of one label, for templates.
+func (r psRow) Label(name string) string { return r.labels[name] }
+
+func newRow(s *libpod.Summary, now time.Time, opts listOptions) psRow {
+	row := psRow{
+		ID: shortened(s.ID, opts.noTrunc), Image: s.Image, Command: commandText(s.Command, opts.noTrunc),
+		CreatedAt: s.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"), RunningFor: ago(s.Created, now),
+		Status: statusText(s, now), State: string(s.Status), Names: s.Name, labels: s.Labels,
+		Labels: labelText(s.Labels), Networks: strings.Join(s.Networks, ","),
+	}
+	if s.Image == "" {
+		row.Image = shortened(strings.TrimPrefix(s.ImageID, "sha256:"), opts.noTrunc)
+	}
+	row.Mounts, row.LocalVolumes = mountText(s.Mounts, opts.noTrunc)
+	if opts.Size {
+		row.Size = sizeText(s.SizeRw) + " (virtual " + sizeText(s.SizeRootFs) + ")"
+	}
+	return row
+}
+
+func sizeText(n int64) string { return units.HumanSizeWithPrecision(float64(n), 3) }
+
+func ago(t, now time.Time) string { return units.HumanDuration(now.Sub(t)) + " ago" }
+
+// commandText is the command line in quotes, cut to 20 characters like Docker's.
+func commandText(args []string, full bool) string {
+	text := strings.Join(args, " ")
+	runes := []rune(text)
+	if !full && len(runes) > 20 {
+		text = string(runes[:19]) + "…"
+	}
+	return fmt.Sprintf("%q", text)
+}
+
+func labelText(labels map[string]string) string {
+	pairs := make([]string, 0, len(labels))
+	for name, value := range labels {
+		pairs = append(pairs, name+"="+value)
+	}
+	slices.Sort(pairs)
+	return strings.Join(pairs, ",")
+}
+
+func mountText(mounts []string, full bool) (text, volumes string) {
+	names := make([]string, len(mounts))
+	count := 0
+	for i, m := range mounts {
+		if !strings.HasPrefix(m, "/") {
+			count++
+		}
+		if runes := []rune(m); !full && len(runes) > 15 {
+			m = string(runes[:14]) + "…"
+		}
+		names[i] = m
+	}
+	return strings.Join(names, ","), fmt.Sprint(count)
+}
+
+// statusText is Docker's: "Up 3 minutes (healthy)", "Exited (0) 2 hours ago".
+func statusText(s *libpod.Summary, now time.Time) string {
+	switch s.Status {
+	case record.Running:
+		up := "Up " + units.HumanDuration(now.Sub(s.StartedAt))
+		switch s.Health {
+		case "":
+			return up
+		case "starting":
+			return up + " (health: starting)"
+		}
+		return up + " (" + s.Health + ")"
+	case record.Paused:
+		return "Up " + units.HumanDuration(now.Sub(s.StartedAt)) + " (Paused)"
+	case record.Restarting:
+		return fmt.Sprintf("Restarting (%d) %s", s.ExitCode, ago(s.FinishedAt, now))
+	case record.Removing:
+		return "Removal In Progress"
+	case record.Exited:
+		if s.FinishedAt.IsZero() {
+			return fmt.Sprintf("Exited (%d)", s.ExitCode)
+		}
+		return fmt.Sprintf("Exited (%d) %s", s.ExitCode, ago(s.FinishedAt, now))
+	}
+	return "Created"
+}
+
+// sortRows orders rows, which come newest first.
+func sortRows(rows []libpod.Summary, by string) {
+	text := map[string]func(s *libpod.Summary) string{
+		"command": func(s *libpod.Summary) string { return strings.Join(s.Command, " ") },
+		"id":      func(s *libpod.Summary) string { return s.ID },
+		"image":   func(s *libpod.Summary) string { return s.Image },
+		"names":   func(s *libpod.Summary) string { return s.Name },
+		"status":  func(s *libpod.Summary) string { return string(s.Status) },
+	}
+	switch key, ok := text[by]; {
+	case ok:
+		slices.SortStableFunc(rows, func(a, b libpod.Summary) int { return strings.Compare(key(&a), key(&b)) })
+	case by == "runningfor":
+		slices.SortStableFunc(rows, func(a, b libpod.Summary) int { return a.StartedAt.Compare(b.StartedAt) })
+	case by == "size":
+		slices.SortStableFunc(rows, func(a, b libpod.Summary) int { return int(a.SizeRw - b.SizeRw) })
+	}
+}

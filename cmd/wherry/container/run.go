@@ -1,0 +1,40 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
+	"github.com/wherry-containers/wherry/libpod"
+)
+
+// Run is `wherry run`.
+func Run(env *cmdkit.Env) *cli.Command {
+	w := newWish(env)
+	flags := append(w.flags(),
+		cmdkit.Bool(&w.Detach, "detach d", "Print the id and do not wait"),
+		cmdkit.String(&w.Attach.DetachKeys, "detach-keys", "`KEYS` that detach, as in ctrl-p,ctrl-q"),
+		cmdkit.Bool(&w.Attach.SigProxy, "sig-proxy", "Forward signals"))
+	return &cli.Command{
+		Name: "run", Usage: "Make a container and run a command in it", ArgsUsage: "IMAGE [COMMAND [ARG...]]",
+		Flags:  append(flags, cmdkit.Later(laterFlags)...),
+		Action: func(c *cli.Context) error { return run(c.Context, env, w, c.Args().Slice()) },
+	}
+}
+
+func run(ctx context.Context, env *cmdkit.Env, w *wish, operands []string) error {
+	if err := w.finish(ctx, env, operands); err != nil {
+		return err
+	}
+	code, id, err := engine(env).Run(ctx, w.RunOptions)
+	if errors.Is(err, libpod.ErrDetached) {
+		return nil
+	}
+	if err == nil && w.Detach {
+		_, err = fmt.Fprintln(env.Out, id)
+		return err
+	}
+	return ended(code, err)
+}

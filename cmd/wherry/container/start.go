@@ -1,0 +1,64 @@
+package container
+
+import (
+	"context"
+
+	"github.com/urfave/cli/v2"
+	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
+	"github.com/wherry-containers/wherry/libpod"
+	"github.com/wherry-containers/wherry/libpod/record"
+)
+
+type startOptions struct {
+	sel         selection
+	attach      bool
+	interactive bool
+	keys        string
+	proxy       bool
+}
+
+// Start is `wherry start`.
+func Start(env *cmdkit.Env) *cli.Command {
+	opts := startOptions{proxy: true}
+	flags := append(opts.sel.flags(),
+		cmdkit.Bool(&opts.attach, "attach a", "Show the output, forward signals, and end as the container ends"),
+		cmdkit.Bool(&opts.interactive, "interactive i", "Attach, standard input too"),
+		cmdkit.String(&opts.keys, "detach-keys", "`KEYS` that detach, as in ctrl-p,ctrl-q"),
+		cmdkit.Bool(&opts.proxy, "sig-proxy", "Forward signals when attached"))
+	dropAllShort(flags)
+	return &cli.Command{
+		Name: "start", Usage: "Start created or stopped containers", ArgsUsage: "[CONTAINER...]",
+		Flags:  append(flags, cmdkit.Later("checkpoint checkpoint-dir")...),
+		Action: func(c *cli.Context) error { return start(c.Context, env, &opts, c.Args().Slice()) },
+	}
+}
+
+// dropAllShort gives -a, which is --all elsewhere, back to --attach.
+func dropAllShort(flags []cli.Flag) {
+	for _, f := range flags {
+		if f, ok := f.(*cmdkit.Flag); ok && f.Name == "all" {
+			f.Aliases = nil
+		}
+	}
+}
+
+func start(ctx context.Context, env *cmdkit.Env, opts *startOptions, operands []string) error {
+	if !opts.attach && !opts.interactive {
+		stopped := []record.Status{record.Created, record.Exited}
+		return opts.sel.each(ctx, env, operands, stopped, func(e *libpod.Engine, ref string) error {
+			_, err := e.Start(ctx, ref, libpod.StartOptions{})
+			return err
+		})
+	}
+	e := engine(env)
+	refs, err := opts.sel.refs(ctx, e, operands)
+	if err != nil {
+		return err
+	}
+	if len(refs) != 1 {
+		return cmdkit.Usagef("only one container can be attached to, not %d", len(refs))
+	}
+	attach := &libpod.AttachOptions{Stdout: env.OutFile, Stderr: env.ErrFile, DetachKeys: opts.keys, SigProxy: opts.proxy,
+		Stdin: stdin(env, opts.interactive), NoStdin: !opts.interactive}
+	return ended(e.Start(ctx, refs[0], libpod.StartOptions{Attach: attach}))
+}

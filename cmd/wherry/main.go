@@ -1,0 +1,33 @@
+// Command wherry runs containers without a daemon and without root.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
+)
+
+// Set by the linker.
+var (
+	version = "unknown"
+	commit  = "unknown"
+)
+
+func main() { os.Exit(run()) }
+
+// run is main with a result. Signals keep their default action: what a killed command leaves is whole, and a
+// command that must outlive one (a foreground run) takes care of them itself.
+func run() int {
+	out := cmdkit.NewOutput(os.Stdout)
+	env := &cmdkit.Env{
+		Program: cmdkit.Program(os.Args[0], "wherry"), Args: os.Args, Version: version, Commit: commit,
+		In: os.Stdin, Out: out, Err: os.Stderr, InFile: os.Stdin, OutFile: os.Stdout, ErrFile: os.Stderr,
+		Getenv: os.Getenv, Environ: os.Environ,
+	}
+	err := table().Run(context.Background(), env)
+	if err == nil {
+		err = out.Failed()
+	}
+	return cmdkit.Report(env, err)
+}

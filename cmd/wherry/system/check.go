@@ -1,0 +1,77 @@
+package system
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
+	"github.com/wherry-containers/wherry/libpod"
+	"github.com/wherry-containers/wherry/libpod/record"
+	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"github.com/wherry-containers/wherry/pkg/rootless"
+)
+
+// Check is `wherry system check`.
+func Check(env *cmdkit.Env) *cli.Command {
+	var repair, quiet bool
+	return &cli.Command{
+		Name: "check", Usage: "Compare the store with what it should be, and repair it",
+		Flags: append([]cli.Flag{
+			cmdkit.Bool(&repair, "repair r", "Mend what can be mended without losing anything"),
+			cmdkit.Bool(&quiet, "quiet", "Print nothing, only exit"),
+		}, cmdkit.Later("force,f max,m quick,q")...),
+		Action: func(c *cli.Context) error { return check(c.Context, env, repair, quiet) },
+	}
+}
+
+// check exits with 1 when something is wrong and was not repaired.
+func check(ctx context.Context, env *cmdkit.Env, repair, quiet bool) error {
+	problems, err := libpod.New(env.Dirs, libpod.EngineOptions{Warn: env.Warn}).Check(ctx, repair)
+	if err != nil {
+		return err
+	}
+	left := 0
+	for _, p := range problems {
+		suffix := ""
+		switch {
+		case p.Repaired:
+			suffix = " (repaired)"
+		case p.Fatal:
+			suffix = " (cannot be repaired)"
+		}
+		if !p.Repaired {
+			left++
+		}
+		if !quiet {
+			fmt.Fprintf(env.Out, "%s: %s%s\n", p.Object, p.Text, suffix)
+		}
+	}
+	if left > 0 {
+		return cmdkit.Exit(1)
+	}
+	return nil
+}
+
+// Migrate is `wherry system migrate`.
+func Migrate(env *cmdkit.Env) *cli.Command {
+	return &cli.Command{
+		Name: "migrate", Usage: "Leave the user namespace, so that a changed /etc/subuid or /etc/subgid counts",
+		Flags:  cmdkit.Later("migrate-db new-runtime"),
+		Action: func(c *cli.Context) error { return migrate(c.Context, env) },
+	}
+}
+
+// migrate refuses while containers run: they would keep the old namespace, where no later command could reach them.
+func migrate(ctx context.Context, env *cmdkit.Env) error {
+	rows, err := libpod.New(env.Dirs, libpod.EngineOptions{Warn: env.Warn}).List(ctx, libpod.ListOptions{All: true})
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if row.Status == record.Running || row.Status == record.Paused || row.Status == record.Restarting {
+			return errdefs.New(errdefs.ErrState, "container %q is running (%s stop --all first)", row.Name, env.Program)
+		}
+	}
+	return rootless.Stop(ctx)
+}

@@ -1,0 +1,251 @@
+// Package volume holds the commands about volumes.
+package volume
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/docker/go-units"
+	"github.com/urfave/cli/v2"
+	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
+	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit/values"
+	"github.com/wherry-containers/wherry/libpod"
+)
+
+func engine(env *cmdkit.Env) *libpod.Engine {
+	return libpod.New(env.Dirs, libpod.EngineOptions{Warn: env.Warn, Runtime: env.Runtime})
+}
+
+// Create is `wherry volume create`.
+func Create(env *cmdkit.Env) *cli.Command {
+	opts := libpod.VolumeCreateOptions{Driver: "local"}
+	driver := cmdkit.Func("driver d", "`DRIVER`, only local is there", func(s string) error { return values.OneOf(s, "local") })
+	driver.Default = opts.Driver
+	return &cli.Command{
+		Name: "create", Usage: "Make a volume", ArgsUsage: "[NAME]",
+		Flags: append([]cli.Flag{
+			driver,
+			cmdkit.Bool(&opts.Ignore, "ignore", "A volume of this name that is there already is no error"),
+			cmdkit.KeyValues(&opts.Labels, "label l", "Label `KEY=VALUE`"),
+		}, cmdkit.Later("opt,o gid uid availability group limit-bytes required-bytes scope secret sharing topology-preferred topology-required type")...),
+		Action: func(c *cli.Context) error { return create(c.Context, env, opts, c.Args().First()) },
+	}
+}
+
+func create(ctx context.Context, env *cmdkit.Env, opts libpod.VolumeCreateOptions, name string) error {
+	if name != "" {
+		if err := values.Name(name); err != nil {
+			return cmdkit.Usagef("%s", err)
+		}
+	}
+	opts.Name = name
+	v, err := engine(env).VolumeCreate(ctx, opts)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(env.Out, v.Name)
+	return err
+}
+
+// row is one volume as `volume ls` prints it; the fields are Docker's.
+type row struct {
+	Availability string
+	Driver       string
+	Group        string
+	Labels       string
+	Links        string
+	Mountpoint   string
+	Name         string
+	Scope        string
+	Size         string
+	Status       string
+
+	labels map[string]string
+}
+
+// Headings are Docker's.
+func (row) Headings() map[string]string { return map[string]string{"Name": "VOLUME NAME"} }
+
+// Label is the value of one label, for templates.
+func (r row) Label(name string) string { return r.labels[name] }
+
+// List is `wherry volume ls`.
+func List(env *cmdkit.Env) *cli.Command {
+	var filters map[string][]string
+	var listing cmdkit.Listing
+	var quiet bool
+	return &cli.Command{
+		Name: "ls", Usage: "List volumes",
+		Flags: append([]cli.Flag{
+			cmdkit.Filters(&filters, "filter f", "Only volumes for which `KEY=VALUE` holds: name, label, dangling, driver"),
+			cmdkit.String(&listing.Format, "format", "Print as `table|json|TEMPLATE`"),
+			cmdkit.Bool(&listing.NoHeading, "noheading n", "Print no heading"),
+			cmdkit.Bool(&quiet, "quiet q", "Print only names"),
+		}, cmdkit.Later("cluster")...),
+		Action: func(c *cli.Context) error {
+			listing.Table = `{{.Driver}}\t{{.Name}}`
+			if quiet && listing.Format == "" {
+				listing.Format = "{{.Name}}"
+			}
+			return list(c.Context, env, filters, listing)
+		},
+	}
+}
+
+func list(ctx context.Context, env *cmdkit.Env, filters map[string][]string, listing cmdkit.Listing) error {
+	volumes, err := engine(env).VolumeList(ctx, filters)
+	if err != nil {
+		return err
+	}
+	rows := make([]row, len(volumes))
+	for i, v := range volumes {
+		rows[i] = row{Availability: "N/A", Driver: v.Driver, Group: "N/A", Labels: labelText(v.Labels), Links: "N/A",
+			Mountpoint: v.Mountpoint, Name: v.Name, Scope: v.Scope, Size: "N/A", Status: "N/A", labels: v.Labels}
+	}
+	return env.PrintListing(rows, listing)
+}
+
+func labelText(labels map[string]string) string {
+	pairs := make([]string, 0, len(labels))
+	for name, value := range labels {
+		pairs = append(pairs, name+"="+value)
+	}
+	slices.Sort(pairs)
+	return strings.Join(pairs, ",")
+}
+
+// Inspect is `wherry volume inspect`.
+func Inspect(env *cmdkit.Env) *cli.Command {
+	var format string
+	var all bool
+	return &cli.Command{
+		Name: "inspect", Usage: "Show everything about volumes", ArgsUsage: "[VOLUME...]",
+		Flags: []cli.Flag{
+			cmdkit.Bool(&all, "all a", "All volumes"),
+			cmdkit.String(&format, "format f", "Print as `json|TEMPLATE`"),
+		},
+		Action: func(c *cli.Context) error { return inspect(c.Context, env, all, format, c.Args().Slice()) },
+	}
+}
+
+func inspect(ctx context.Context, env *cmdkit.Env, all bool, format string, names []string) error {
+	e := engine(env)
+	names, err := chosen(ctx, e, all, names)
+	if err != nil {
+		return err
+	}
+	docs := []*libpod.Volume{}
+	missing := cmdkit.Each(env, names, func(name string) (string, error) {
+		v, err := e.VolumeInspect(ctx, name)
+		if err == nil {
+			docs = append(docs, v)
+		}
+		return "", err
+	})
+	if format == "" || format == "json" {
+		if err := env.PrintOne(docs, format); err != nil {
+			return err
+		}
+		return missing
+	}
+	for _, doc := range docs {
+		if err := env.PrintOne(doc, format); err != nil {
+			return err
+		}
+	}
+	return missing
+}
+
+// chosen is the named volumes, or all.
+func chosen(ctx context.Context, e *libpod.Engine, all bool, names []string) ([]string, error) {
+	switch {
+	case !all && len(names) == 0:
+		return nil, cmdkit.Usagef("which volume? Name one, or use --all")
+	case !all:
+		return names, nil
+	case len(names) > 0:
+		return nil, cmdkit.Usagef("--all does not go with named volumes")
+	}
+	volumes, err := e.VolumeList(ctx, nil)
+	for _, v := range volumes {
+		names = append(names, v.Name)
+	}
+	return names, err
+}
+
+// Remove is `wherry volume rm`.
+func Remove(env *cmdkit.Env) *cli.Command {
+	var all, force bool
+	return &cli.Command{
+		Name: "rm", Usage: "Remove volumes", ArgsUsage: "[VOLUME...]",
+		Flags: append([]cli.Flag{
+			cmdkit.Bool(&all, "all a", "All volumes"),
+			cmdkit.Bool(&force, "force f", "An unknown volume is no error; containers that use one are removed"),
+		}, cmdkit.Later("time,t")...),
+		Action: func(c *cli.Context) error {
+			e := engine(env)
+			names, err := chosen(c.Context, e, all, c.Args().Slice())
+			if err != nil {
+				return err
+			}
+			return cmdkit.Each(env, names, func(name string) (string, error) {
+				return name, e.VolumeRemove(c.Context, name, force)
+			})
+		},
+	}
+}
+
+// Exists is `wherry volume exists`: its exit status is the answer.
+func Exists(env *cmdkit.Env) *cli.Command {
+	return &cli.Command{
+		Name: "exists", Usage: "Exit with 0 if a volume exists, with 1 if not", ArgsUsage: "VOLUME",
+		Action: func(c *cli.Context) error {
+			found, err := engine(env).VolumeExists(c.Context, c.Args().First())
+			if err == nil && !found {
+				return cmdkit.Exit(1)
+			}
+			return err
+		},
+	}
+}
+
+// Prune is `wherry volume prune`.
+func Prune(env *cmdkit.Env) *cli.Command {
+	var all, force bool
+	var filters map[string][]string
+	return &cli.Command{
+		Name: "prune", Usage: "Remove volumes that no container uses",
+		Flags: append([]cli.Flag{
+			cmdkit.Bool(&all, "all a", "Named volumes too, not only anonymous ones"),
+			cmdkit.Filters(&filters, "filter", "Only volumes for which `KEY=VALUE` holds: label"),
+			cmdkit.Bool(&force, "force f", "Do not ask"),
+		}, cmdkit.Later("dry-run")...),
+		Action: func(c *cli.Context) error { return prune(c.Context, env, filters, all, force) },
+	}
+}
+
+func prune(ctx context.Context, env *cmdkit.Env, filters map[string][]string, all, force bool) error {
+	if !force && !confirmed(env, all) {
+		return nil
+	}
+	names, reclaimed, err := engine(env).VolumePrune(ctx, filters, all)
+	if len(names) > 0 {
+		fmt.Fprintf(env.Out, "Deleted Volumes:\n%s\n\n", strings.Join(names, "\n"))
+	}
+	fmt.Fprintf(env.Out, "Total reclaimed space: %s\n", units.HumanSize(float64(reclaimed)))
+	return err
+}
+
+func confirmed(env *cmdkit.Env, all bool) bool {
+	which := "all anonymous local volumes"
+	if all {
+		which = "all local volumes"
+	}
+	fmt.Fprintf(env.Out, "WARNING! This will remove %s not used by at least one container.\nAre you sure you want to continue? [y/N] ", which)
+	answer, _ := bufio.NewReader(env.In).ReadString('\n')
+	answer = strings.ToLower(strings.TrimSpace(answer))
+	return answer == "y" || answer == "yes"
+}
