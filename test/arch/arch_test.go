@@ -62,7 +62,7 @@ func TestFrontStaysLight(t *testing.T) {
 		for _, arch := range []string{"amd64", "arm64", "arm"} {
 			for _, linked := range linkedBy(t, main, arch) {
 				if slices.Contains(banned, linked) {
-					t.Errorf("%s links %s (%s); `go mod why`-like: go list -deps -f '{{.ImportPath}} {{.Imports}}' ./%s", main, linked, arch, main)
+					t.Errorf("%s links %s (%s); see go list -deps -f '{{.ImportPath}} {{.Imports}}' ./%s", main, linked, arch, main)
 				}
 			}
 		}
@@ -74,9 +74,11 @@ func linkedBy(t *testing.T, main, arch string) []string {
 	cmd := exec.Command("go", "list", "-deps", "-tags", tags, "./"+main)
 	cmd.Dir = "../.."
 	cmd.Env = append(cmd.Environ(), "GOARCH="+arch, "CGO_ENABLED=0")
-	out, err := cmd.CombinedOutput()
+	var complaint strings.Builder
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
 	if err != nil {
-		t.Errorf("go list -deps ./%s: %v\n%s", main, err, out)
+		t.Fatalf("go list -deps ./%s: %v\n%s", main, err, complaint.String())
 	}
 	return strings.Fields(string(out))
 }
