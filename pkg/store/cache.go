@@ -95,10 +95,10 @@ func (s *Store) remember(ref string, img *Image, signed []signature) {
 }
 
 func (s *Store) trimCache(dir string) {
-	// A directory's link count does not tell its files, its size does: about 50 bytes an entry on every file system
-	// but the copy-on-write ones, where the count is exact. So the full listing is rare.
+	// The size of a directory grows with its entries, by 20 bytes (tmpfs) to 64 (btrfs) for names as ours: so the full
+	// listing is rare.
 	info, err := os.Stat(dir)
-	if err != nil || info.Size() < maxCached {
+	if err != nil || info.Size() < 16*maxCached {
 		return
 	}
 	entries, err := os.ReadDir(dir)
