@@ -82,23 +82,7 @@ func globalFlags(env *cmdkit.Env) []cli.Flag {
 		cmdkit.Func("root", "Keep images and containers in `DIR`", set("WHERRY_DATA")),
 		cmdkit.Func("runroot", "Keep what is gone at reboot in `DIR`", set("WHERRY_RUN")),
 		cmdkit.String(&env.Runtime, "runtime", "Run containers with `RUNTIME`"),
-		debugFlag(),
 	}
-}
-
-// debugFlag shows what the libraries log.
-func debugFlag() *cmdkit.Flag {
-	var on bool
-	f := cmdkit.Bool(&on, "debug D", "Show what the libraries log")
-	set := f.Set
-	f.Set = func(value string) error {
-		err := set(value)
-		if on {
-			logrus.SetLevel(logrus.DebugLevel)
-		}
-		return err
-	}
-	return f
 }
 
 func prepare(_ context.Context, env *cmdkit.Env, place cmdkit.Place) error {

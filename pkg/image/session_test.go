@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 		unshare, err := exec.LookPath("unshare")
 		if err == nil && exec.Command(unshare, "-rm", "true").Run() == nil {
 			env := append(os.Environ(), "_IMAGE_TEST_INSIDE=1", "_CONTAINERS_USERNS_CONFIGURED=done", "_CONTAINERS_ROOTLESS_UID="+fmt.Sprint(os.Getuid()), "_CONTAINERS_ROOTLESS_GID="+fmt.Sprint(os.Getgid()))
-			err = syscall.Exec(unshare, append([]string{"unshare", "-rm", "/proc/self/exe"}, os.Args[1:]...), env)
+			err = syscall.Exec(unshare, append([]string{"unshare", "-rm", executable()}, os.Args[1:]...), env)
 		}
 		fmt.Println("no user namespace to test in:", err)
 		return
@@ -214,4 +214,13 @@ func writeFile(t testing.TB, path string, data []byte) {
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// executable is the path of this binary: /proc/self/exe would be unshare's.
+func executable() string {
+	path, err := os.Executable()
+	if err != nil {
+		return os.Args[0]
+	}
+	return path
 }
