@@ -68,7 +68,7 @@ func commandKind(line string) error {
 		return errdefs.ErrNotExecutable
 	case !ours:
 		return nil
-	case strings.Contains(l, "permission denied"), strings.Contains(l, "is a directory"), strings.Contains(l, "not executable"):
+	case strings.Contains(l, "permission denied"), strings.Contains(l, "operation not permitted"), strings.Contains(l, "is a directory"), strings.Contains(l, "not executable"):
 		return errdefs.ErrNotExecutable
 	case strings.Contains(l, "not found"), strings.Contains(l, "no such file or directory"), strings.Contains(l, "not a directory"):
 		return errdefs.ErrNoCommand

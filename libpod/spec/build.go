@@ -37,7 +37,11 @@ func Build(in Input) (*specs.Spec, error) {
 // Capabilities returns the container's bounding set: the caps argument of seccomp.Build and seccomp.Cache.Key.
 func Capabilities(in Input) ([]string, error) {
 	sec := in.Config.Security
-	return caps.Resolve(sec.CapAdd, sec.CapDrop, sec.Privileged, in.Host.Caps)
+	permitted := in.Host.Caps
+	if !sec.Privileged && deviceRulesFail(in) {
+		permitted = permitted.Without("CAP_MKNOD")
+	}
+	return caps.Resolve(sec.CapAdd, sec.CapDrop, sec.Privileged, permitted)
 }
 
 // SeccompProfile returns what the container asks of package seccomp: its own profile, Unconfined, or the default.

@@ -42,10 +42,16 @@ func setDevices(in Input, s *specs.Spec) error {
 			return errdefs.New(errdefs.ErrNotFound, "device %s: not a device, and none below it", want.Source)
 		}
 	}
-	if !in.Host.Rootless && !cgroupsOff(in) {
+	if !in.Host.Rootless && !cgroupsOff(in) && !deviceRulesFail(in) {
 		s.Linux.Resources = &specs.LinuxResources{Devices: rules}
 	}
 	return nil
+}
+
+// deviceRulesFail: on v2 rules are a BPF program, and crun insists on raising its memory limit for that, which root
+// without CAP_SYS_RESOURCE (in a container of somebody else) may not. Such containers get no CAP_MKNOD instead.
+func deviceRulesFail(in Input) bool {
+	return !in.Host.Rootless && in.Cgroup.Version == 2 && !in.Host.Caps.Has("CAP_SYS_RESOURCE")
 }
 
 func addDevice(in Input, s *specs.Spec, d specs.LinuxDevice, target string) {

@@ -39,6 +39,9 @@ func (s Set) Has(name string) bool {
 	return ok && s&(1<<uint(c)) != 0
 }
 
+// Without returns s less the capability of that normalised name.
+func (s Set) Without(name string) Set { return s &^ setOf([]string{name}) }
+
 // Names lists s in the kernel's order.
 func (s Set) Names() []string {
 	var names []string
