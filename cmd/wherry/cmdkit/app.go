@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -180,7 +181,7 @@ func parse(ctx context.Context, cmd *cli.Command, line Line) error {
 	}
 	cmd.HideHelp = true
 	cmd.Subcommands = nil
-	cmd.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return flagError(err) }
+	cmd.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return flagError(err, line.typed) }
 	app := &cli.App{
 		Name: "wherry", Commands: []*cli.Command{cmd}, HideHelp: true, HideVersion: true,
 		Compiled:                  time.Unix(1, 0), // else the library stats our binary
@@ -195,12 +196,16 @@ func parse(ctx context.Context, cmd *cli.Command, line Line) error {
 	return app.RunContext(ctx, append([]string{"wherry", cmd.Name}, args...))
 }
 
-// flagError rewrites package flag's `invalid value "12q" for flag -memory: TEXT` into ours.
-func flagError(err error) error {
-	value, rest, ok := strings.Cut(strings.TrimPrefix(err.Error(), "invalid value "), " for flag -")
+// flagError rewrites package flag's `invalid value "12q" for flag -memory: TEXT` into ours, with the flag as typed.
+func flagError(err error, typed map[string]string) error {
+	quoted, rest, ok := strings.Cut(strings.TrimPrefix(err.Error(), "invalid value "), " for flag -")
 	if !ok {
 		return Usagef("%s", err)
 	}
 	name, text, _ := strings.Cut(rest, ": ")
-	return Usagef("invalid --%s %s: %s", name, value, text)
+	flag := "--" + name
+	if value, err := strconv.Unquote(quoted); err == nil && typed[flag+"="+value] != "" {
+		flag = typed[flag+"="+value]
+	}
+	return Usagef("invalid %s %s: %s", flag, quoted, text)
 }

@@ -180,7 +180,11 @@ func flagColumn(doc FlagDoc) string {
 		}
 		long += "--" + name
 	}
-	if doc.Value != "" {
+	switch {
+	case doc.Value == "":
+	case strings.ContainsAny(doc.Value, "| ") && strings.Contains(doc.Usage, doc.Value):
+		long += " VALUE" // the usage lists them
+	default:
 		long += " " + doc.Value
 	}
 	return short + long

@@ -12,6 +12,8 @@ type Line struct {
 	Flags    []string // --name or --name=value, long names, in the order given
 	Operands []string
 	Help     bool // help was asked for; nothing else counts
+
+	typed map[string]string // how the user wrote a flag of Flags: "--volume=x" was -v
 }
 
 // Args is the line as arguments for the CLI library.
@@ -141,6 +143,8 @@ func (n *normaliser) unknownLetter(arg, letter string) error {
 
 func (n *normaliser) emit(form flagForm, typed, value string, hasValue bool) error {
 	switch {
+	case form.later && typed != "--"+form.name:
+		return Usagef("%s (--%s) is not there yet", typed, form.name)
 	case form.later:
 		return Usagef("%s is not there yet", typed)
 	case form.isBool && !hasValue:
@@ -156,7 +160,12 @@ func (n *normaliser) emit(form flagForm, typed, value string, hasValue bool) err
 		}
 		value = n.next()
 	}
-	n.line.Flags = append(n.line.Flags, "--"+form.name+"="+value)
+	flag := "--" + form.name + "=" + value
+	n.line.Flags = append(n.line.Flags, flag)
+	if n.line.typed == nil {
+		n.line.typed = map[string]string{}
+	}
+	n.line.typed[flag] = typed
 	return nil
 }
 

@@ -50,7 +50,7 @@ func TestNormalise(t *testing.T) {
 		{"--name", false, "flag --name needs a value"},
 		{"-e", false, "flag -e needs a value"},
 		{"--rm=maybe", false, `invalid --rm "maybe": true or false is expected`},
-		{"-p 80:80", false, "-p is not there yet"},
+		{"-p 80:80", false, "-p (--publish) is not there yet"},
 		{"--publish=80", false, "--publish is not there yet"},
 	} {
 		line, err := Normalise(testFlags(), strings.Fields(c.args), c.stop)

@@ -24,7 +24,7 @@ func Volume(s string) (record.Mount, error) {
 	switch {
 	case len(parts) == 1:
 		m.Target = parts[0]
-	case len(parts) == 2 && !strings.HasPrefix(parts[1], "/") && strings.HasPrefix(parts[0], "/") && isOptions(parts[1]):
+	case len(parts) == 2 && parts[1] != "" && !strings.HasPrefix(parts[1], "/") && strings.HasPrefix(parts[0], "/") && isOptions(parts[1]):
 		m.Target, options = parts[0], parts[1]
 	case len(parts) <= 3:
 		m.Source, m.Target = parts[0], parts[1]
