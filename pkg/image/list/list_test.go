@@ -69,7 +69,7 @@ func TestFilters(t *testing.T) {
 	images := sample()
 	find := func(name string) (*store.Image, error) { return &images[1], nil }
 	for text, want := range map[string]string{
-		"reference=busybox": "a", "reference=busy*": "a", "reference=quay.io/x/*": "ac", "reference=y": "a", "reference=y:1": "a", "reference=no": "",
+		"reference=busybox": "a", "reference=busy*": "a", "reference=quay.io/x/*": "ac", "reference=y": "", "reference=quay.io/x/y:1": "a", "reference=*/*/y": "a", "reference=no": "",
 		"reference=docker.io/library/busybox:latest": "a", "dangling=true": "be", "dangling=false": "ac", "label=k": "a", "label=k=v": "a", "label=k=w": "",
 		"label!=k": "bce", "until=60h": "ce", "until=2026-03-03": "bce", "id=cc": "c", "id=sha256:bb": "b", "before=x": "ce", "since=x": "a", "readonly=true": "c",
 	} {

@@ -41,12 +41,11 @@ func (n Name) String() string {
 	return n.Repository
 }
 
-// forms are the ways to write the name that a pattern may mean.
+// forms are the ways to write the name that a pattern may mean, as in Docker: with and without tag, short and full.
 func (n Name) forms() []string {
 	repository, _, _ := strings.Cut(n.full, "@")
 	if n.Tag != "" {
 		repository = strings.TrimSuffix(repository, ":"+n.Tag)
 	}
-	last := repository[strings.LastIndex(repository, "/")+1:]
-	return []string{n.Repository, n.String(), repository, n.full, last, last + ":" + n.Tag}
+	return []string{n.Repository, n.String(), repository, n.full}
 }
