@@ -219,7 +219,7 @@ func TestFollowWaitsAndEnds(t *testing.T) {
 	done, lines, ended := make(chan struct{}), make(chan string, 10), make(chan error)
 	go func() {
 		sink := writerFunc(func(p []byte) (int, error) { lines <- string(p); return len(p), nil })
-		ended <- Read(t.Context(), path, Query{Tail: 0, Follow: true}, done, Sink{Stdout: sink, Stderr: sink})
+		ended <- Read(t.Context(), path, Query{Tail: -1, Follow: true}, done, Sink{Stdout: sink, Stderr: sink})
 	}()
 	w.Write(Stdout, []byte("one\n"), time.Now())
 	if got := <-lines; got != "one\n" {

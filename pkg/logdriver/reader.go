@@ -269,7 +269,7 @@ func (r *reader) newer() (bool, error) {
 	}
 	from := 0
 	for i, s := range list {
-		if len(r.queue) == 1 && s.id == r.queue[0].id {
+		if len(r.queue) == 1 && s.same(r.queue[0]) {
 			from = i + 1
 		}
 	}

@@ -17,7 +17,7 @@ import (
 // segmentFile is one file of a log, open for reading. It keeps its content whatever is renamed or removed meanwhile.
 type segmentFile struct {
 	file   *os.File
-	id     uint64 // inode that the lines were written to; the same before and after the compression
+	ino    uint64 // inode that the lines were written to; the same before and after the compression
 	packed bool
 	skip   int // complete lines to leave out at the start
 	reader *bufio.Reader
@@ -88,17 +88,11 @@ func segmentNumber(file, name string) (int, bool) {
 }
 
 func openAll(dir *os.Root, names []string) (list []*segmentFile, err error) {
-	seen := map[uint64]bool{}
 	for _, name := range names {
 		s, err := openSegment(dir, name)
 		if err != nil {
 			return list, err
 		}
-		if seen[s.id] {
-			s.file.Close()
-			continue
-		}
-		seen[s.id] = true
 		list = append(list, s)
 	}
 	return list, nil
@@ -114,12 +108,23 @@ func openSegment(dir *os.Root, name string) (*segmentFile, error) {
 		f.Close()
 		return nil, err
 	}
-	s := &segmentFile{file: f, id: inode(info), packed: strings.HasSuffix(name, gzSuffix)}
+	s := &segmentFile{file: f, ino: inode(info), packed: strings.HasSuffix(name, gzSuffix)}
 	if err := s.rewind(0); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// same says whether s holds the lines of old, which does not grow any more. Inode numbers are used again; the time of
+// the last change, which a compression keeps, tells the difference.
+func (s *segmentFile) same(old *segmentFile) bool {
+	a, err := s.file.Stat()
+	if err != nil {
+		return false
+	}
+	b, err := old.file.Stat()
+	return err == nil && (os.SameFile(a, b) || s.ino == old.ino && a.ModTime().Equal(b.ModTime()))
 }
 
 // unmoved says whether the names still stand for the same files.
@@ -163,7 +168,7 @@ func (s *segmentFile) rewind(offset int64) error {
 		return nil
 	}
 	if id, err := strconv.ParseUint(z.Comment, 10, 64); err == nil {
-		s.id = id
+		s.ino = id
 	}
 	s.reader = bufio.NewReaderSize(z, 64<<10)
 	return nil
