@@ -51,7 +51,7 @@ func inside(t *testing.T, legacy bool) bool {
 	if _, err := exec.LookPath("busybox"); err != nil {
 		t.Skip("busybox is not installed")
 	}
-	args := []string{os.Args[0], "-test.run=^" + t.Name() + "$", "-test.v", "-test.timeout=60s"}
+	args := []string{os.Args[0], "-test.run=^" + t.Name() + "$", "-test.v", "-test.timeout=15s"}
 	switch {
 	case legacy && os.Getuid() != 0:
 		t.Skip("cgroup v1 is for root only")
@@ -198,8 +198,9 @@ func waitPid(t *testing.T, pid int) int {
 	var ws syscall.WaitStatus
 	end := time.Now().Add(5 * time.Second)
 	for {
-		_, err := syscall.Wait4(pid, &ws, 0, nil)
-		if errors.Is(err, syscall.EINTR) {
+		// All are reaped: the first process of a pid namespace ends only after its adopted zombies.
+		got, err := syscall.Wait4(-1, &ws, 0, nil)
+		if errors.Is(err, syscall.EINTR) || err == nil && got != pid {
 			continue
 		}
 		// crun returns a moment before the process of its that is the container's parent has ended.

@@ -75,7 +75,10 @@ func Devices(paths ...string) ([]specs.LinuxDevice, error) {
 			case e.IsDir() && containersOwn(p):
 				return filepath.SkipDir
 			}
-			if d, ok := device(p); ok && (p == path || !containersOwn(p)) {
+			if p != path && (containersOwn(p) || e.Type()&os.ModeSymlink != 0) {
+				return nil // links such as /dev/stdin lead into the reader's own files
+			}
+			if d, ok := device(p); ok {
 				out = append(out, d)
 			}
 			return nil
