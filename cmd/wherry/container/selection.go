@@ -26,9 +26,19 @@ func (s *selection) flags() []cli.Flag {
 	return []cli.Flag{
 		cmdkit.Bool(&s.all, "all a", "All containers that this makes sense for"),
 		cmdkit.Bool(&s.latest, "latest l", "The newest container"),
-		cmdkit.Filters(&s.filters, "filter", "Only containers for which `KEY=VALUE` holds"),
+		cmdkit.Filters(&s.filters, "filter f", "Only containers for which `KEY=VALUE` holds"),
 		cmdkit.Strings(&s.files, "cidfile", "The container whose id is in `FILE`"),
 	}
+}
+
+// withoutShort takes the one-letter name from a flag of a command that has it for another one.
+func withoutShort(flags []cli.Flag, name string) []cli.Flag {
+	for _, f := range flags {
+		if f, ok := f.(*cmdkit.Flag); ok && f.Name == name {
+			f.Aliases = nil
+		}
+	}
+	return flags
 }
 
 func (s *selection) ignoreFlag() cli.Flag {

@@ -20,25 +20,15 @@ type startOptions struct {
 // Start is `wherry start`.
 func Start(env *cmdkit.Env) *cli.Command {
 	opts := startOptions{proxy: true}
-	flags := append(opts.sel.flags(),
+	flags := append(withoutShort(opts.sel.flags(), "all"),
 		cmdkit.Bool(&opts.attach, "attach a", "Show the output, forward signals, and end as the container ends"),
 		cmdkit.Bool(&opts.interactive, "interactive i", "Attach, standard input too"),
 		cmdkit.String(&opts.keys, "detach-keys", "`KEYS` that detach, as in ctrl-p,ctrl-q"),
 		cmdkit.Bool(&opts.proxy, "sig-proxy", "Forward signals when attached"))
-	dropAllShort(flags)
 	return &cli.Command{
 		Name: "start", Usage: "Start created or stopped containers", ArgsUsage: "[CONTAINER...]",
 		Flags:  append(flags, cmdkit.Later("checkpoint checkpoint-dir")...),
 		Action: func(c *cli.Context) error { return start(c.Context, env, &opts, c.Args().Slice()) },
-	}
-}
-
-// dropAllShort gives -a, which is --all elsewhere, back to --attach.
-func dropAllShort(flags []cli.Flag) {
-	for _, f := range flags {
-		if f, ok := f.(*cmdkit.Flag); ok && f.Name == "all" {
-			f.Aliases = nil
-		}
 	}
 }
 

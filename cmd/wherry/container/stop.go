@@ -93,7 +93,7 @@ func kill(ctx context.Context, env *cmdkit.Env, sel *selection, signal string, o
 func Remove(env *cmdkit.Env) *cli.Command {
 	var sel selection
 	var opts libpod.RemoveOptions
-	flags := append(sel.flags(), sel.ignoreFlag(),
+	flags := append(withoutShort(sel.flags(), "filter"), sel.ignoreFlag(),
 		cmdkit.Bool(&opts.Force, "force f", "Stop running containers first; an unknown one is no error"),
 		cmdkit.Bool(&opts.Volumes, "volumes v", "Remove their anonymous volumes too"),
 		cmdkit.OptInt(&opts.Timeout, timeFlag, "With --force, `SECONDS` between the stop signal and the kill"))
