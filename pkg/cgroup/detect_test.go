@@ -1,0 +1,46 @@
+package cgroup
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestDetect(t *testing.T) {
+	for name, c := range map[string]struct {
+		mode     int
+		rootless bool
+		proc     string
+		files    map[string]string
+		manager  Manager
+		base     string
+	}{
+		"delegated beside": {2, true, "0::/a/sh\n", map[string]string{"a/cgroup.procs": "", "a/cgroup.type": "domain", "a/cgroup.controllers": "memory"}, Cgroupfs, "/a"},
+		"systemd user": {2, true, "0::/x\n", map[string]string{"user.slice/user-7.slice/user@7.service/cgroup.procs": "", "systemd/private": ""}, Systemd,
+			"/user.slice/user-7.slice/user@7.service"},
+		"v1 rootless": {1, true, "1:memory:/\n", map[string]string{"memory/cgroup.procs": ""}, Disabled, ""},
+		"v1 root":     {1, false, "1:memory:/\n", map[string]string{"memory/cgroup.procs": ""}, Cgroupfs, "/"},
+		"nothing":     {0, true, "", nil, Disabled, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			for f, text := range c.files {
+				os.MkdirAll(filepath.Dir(filepath.Join(root, f)), 0o755)
+				os.WriteFile(filepath.Join(root, f), []byte(text), 0o644)
+			}
+			proc := filepath.Join(root, "proc")
+			os.WriteFile(proc, []byte(c.proc), 0o644)
+			d := detector{root: root, proc: proc, run: root, uid: 7, mode: c.mode, getenv: func(string) string { return root },
+				writable: func(p string) bool { return exists(p) }}
+			if f := d.detect(c.rootless); f.Manager != c.manager || f.Base != c.base {
+				t.Errorf("%+v", f)
+			}
+		})
+	}
+}
+
+func BenchmarkDetect(b *testing.B) {
+	for b.Loop() {
+		Detect(os.Getenv, false, 0)
+	}
+}
