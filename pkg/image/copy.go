@@ -2,14 +2,16 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/containers/common/pkg/retry"
 	"github.com/containers/image/v5/copy"
-	istorage "github.com/containers/image/v5/storage"
 	"github.com/containers/image/v5/types"
+	"github.com/containers/storage"
 
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
 	"github.com/wherry-containers/wherry/pkg/image/option"
@@ -38,7 +40,11 @@ func (s *Session) run(ctx context.Context, t transfer) ([]byte, error) {
 		delay = time.Second
 	}
 	for attempt := 0; ; attempt++ {
-		manifest, err := copy.Image(ctx, policy, t.dst, t.src, &t.options)
+		var manifest []byte
+		err := unlessRemoved(ctx, func() (err error) {
+			manifest, err = copy.Image(ctx, policy, t.dst, t.src, &t.options)
+			return err
+		})
 		if err == nil || attempt >= t.retry.Max || !retry.IsErrorRetryable(err) {
 			return manifest, err
 		}
@@ -50,6 +56,26 @@ func (s *Session) run(ctx context.Context, t transfer) ([]byte, error) {
 	}
 }
 
+// maxRaces bounds how often one transfer loses its layers to somebody who removes them.
+const maxRaces = 10
+
+// unlessRemoved does something to an image, and does it again when a removal by another process took the image or
+// its layers away meanwhile. Containers/storage holds no lock from the first layer to the name, and neither do we.
+func unlessRemoved(ctx context.Context, do func() error) error {
+	for race := 1; ; race++ {
+		err := do()
+		if !isRemoved(err) || race == maxRaces || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// isRemoved knows the ways to say that something of the store is gone; one of them has no type.
+func isRemoved(err error) bool {
+	return errors.Is(err, storage.ErrLayerUnknown) || errors.Is(err, storage.ErrImageUnknown) || errors.Is(err, storage.ErrNotAnID) ||
+		err != nil && strings.Contains(err.Error(), "layer for blob") && strings.Contains(err.Error(), "not found")
+}
+
 // intoStore runs a transfer whose destination is the store and returns the id of the image that it made.
 func (s *Session) intoStore(ctx context.Context, t transfer) (string, error) {
 	var made types.ImageReference
@@ -58,14 +84,16 @@ func (s *Session) intoStore(ctx context.Context, t transfer) (string, error) {
 		return "", err
 	}
 	faultpoint.Hit("image.copied")
-	if made == nil {
-		made = t.dst
+	return resolvedID(made)
+}
+
+// resolvedID is the id in a reference that a transfer resolved; the image itself may be gone again by now.
+func resolvedID(ref types.ImageReference) (string, error) {
+	if ref == nil {
+		return "", errors.New("the store does not say what was stored")
 	}
-	_, img, err := istorage.ResolveReference(made)
-	if err != nil {
-		return "", err
-	}
-	return img.ID, nil
+	text := ref.StringWithinTransport()
+	return text[strings.LastIndex(text, "@")+1:], nil
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

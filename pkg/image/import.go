@@ -43,13 +43,17 @@ func (s *Session) Import(ctx context.Context, source, name string, opts option.I
 	if err != nil {
 		return "", explainLocal("import "+source, err)
 	}
-	layer, err := s.importLayer(path)
-	if err != nil {
-		return "", explainLocal("import "+source, err)
-	}
-	faultpoint.Hit("image.import.layer")
-	config.RootFS.DiffIDs = []string{layer.UncompressedDigest.String()}
-	id, err := s.createImage(config, layer, names)
+	var id string
+	err = unlessRemoved(ctx, func() error {
+		layer, err := s.importLayer(path)
+		if err != nil {
+			return err
+		}
+		faultpoint.Hit("image.import.layer")
+		config.RootFS.DiffIDs = []string{layer.UncompressedDigest.String()}
+		id, err = s.createImage(config, layer, names)
+		return err
+	})
 	return id, explainLocal("import "+source, err)
 }
 

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -119,6 +121,31 @@ func TestKilledAtAnyTime(t *testing.T) {
 		}
 	}
 	f.survivesAll(verbs)
+}
+
+// TestVerbsSideBySide: what one process removes another may be bringing in at that moment; none of them fails.
+func TestVerbsSideBySide(t *testing.T) {
+	f := newFixture(t)
+	ref, archive, tar := f.subjects()
+	verbs := [][2]string{{"pull", ref}, {"load", archive}, {"rmi", ref}, {"import", tar}, {"prune", ""}, {"rmi", "archived:1"}}
+	f.noError(f.Close())
+	f.store.Shutdown(true)
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for j := range 6 {
+				v := verbs[(i*2+j)%len(verbs)]
+				cmd := f.victim(v[0], v[1])
+				var said bytes.Buffer
+				cmd.Stderr = &said
+				if err := cmd.Run(); err != nil {
+					t.Errorf("%v: %v %s", v, err, &said)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	f.survivesAll(append(verbs, [2]string{"prune", ""}))
 }
 
 // survivesAll runs every verb to its end and looks at the store after it.

@@ -166,22 +166,26 @@ func (s *Session) loadRef(ctx context.Context, src types.ImageReference, names [
 	if err != nil {
 		return nil, err
 	}
-	id, err := s.intoStore(ctx, transfer{src: src, dst: dst, quiet: quiet,
-		options: copy.Options{SourceCtx: &s.sys, DestinationCtx: &s.sys}})
+	var id string
+	err = unlessRemoved(ctx, func() error {
+		id, err = s.intoStore(ctx, transfer{src: src, dst: dst, quiet: quiet,
+			options: copy.Options{SourceCtx: &s.sys, DestinationCtx: &s.sys}})
+		if err != nil || len(full) < 2 {
+			return err
+		}
+		return s.store.AddNames(id, fullStrings(full[1:]))
+	})
 	if err != nil {
 		return nil, err
 	}
 	if len(full) == 0 {
 		return []string{"sha256:" + id}, nil
 	}
-	var out []string
-	for _, name := range full {
-		out = append(out, reference.FamiliarString(name))
+	out := make([]string, len(full))
+	for i, name := range full {
+		out[i] = reference.FamiliarString(name)
 	}
-	if len(full) > 1 {
-		err = s.store.AddNames(id, fullStrings(full[1:]))
-	}
-	return out, err
+	return out, nil
 }
 
 func normalizeAll(names []string) ([]reference.Named, error) {

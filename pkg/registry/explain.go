@@ -57,7 +57,7 @@ func Explain(doing string, err error, p Place) error {
 		return err
 	}
 	if errors.Is(err, context.Canceled) {
-		return fmt.Errorf("%s %s: interrupted: %w", doing, p, err)
+		return &explained{kind: err, text: fmt.Sprintf("%s %s: interrupted", doing, p)}
 	}
 	for _, explain := range explainers {
 		if text, kind := explain(err, p); text != "" {
