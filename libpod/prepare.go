@@ -105,7 +105,7 @@ func (s *startup) resolveInput(ctx context.Context, in *spec.Input) error {
 		}
 	}
 	if s.c.Network.Mode == "private" {
-		in.NetworkPath = fmt.Sprintf("/proc/%d/ns/net", s.monitor.Pid)
+		in.NetworkPath = filepath.Join(s.runDir, netnsFile)
 	}
 	return s.filter(in)
 }

@@ -192,14 +192,10 @@ func (s *startup) specInput(ctx context.Context) (in spec.Input, err error) {
 	return in, s.resolveInput(ctx, &in)
 }
 
-// isolate gives this thread its own mount namespace and, for a private network, its own network namespace.
+// isolate gives this thread its own mount namespace.
 func (s *startup) isolate() error {
-	flags := unix.CLONE_NEWNS
-	if s.c.Network.Mode == "private" {
-		flags |= unix.CLONE_NEWNET
-	}
-	if err := unix.Unshare(flags); err != nil {
-		return fmt.Errorf("make namespaces for container %q: %w", s.c.name(), err)
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("make a mount namespace for container %q: %w", s.c.name(), err)
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return fmt.Errorf("make mounts of container %q private: %w", s.c.name(), err)

@@ -10,24 +10,47 @@ import (
 
 	"github.com/wherry-containers/wherry/network/uplink"
 	"github.com/wherry-containers/wherry/pkg/procs"
+	"golang.org/x/sys/unix"
 )
 
 const (
 	uplinkPidFile = "uplink.pid"
+	netnsFile     = "netns"
 	uplinkDNS     = uplink.DNS
 )
 
-// uplink connects a private network. The monitor's thread group is in the container's network namespace, this process
-// is in the user's.
+// uplink makes a private network and connects it. The namespace is kept by a bind mount in this thread's mount
+// namespace: like the root file system it goes with the monitor and the container. The uplink shares the mount
+// namespace, and the network namespace of the user; it ends when the run directory is removed.
 func (s *startup) uplink(ctx context.Context) error {
 	if s.c.Network.Mode != "private" {
 		return nil
 	}
-	done := make(chan error, 1)
-	go func() { // any thread but this one, which has left the user's network
-		done <- uplink.Start(ctx, fmt.Sprintf("/proc/%d/ns/net", s.monitor.Pid), filepath.Join(s.runDir, uplinkPidFile))
-	}()
-	return <-done
+	path := filepath.Join(s.runDir, netnsFile)
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		return err
+	}
+	netns, err := newNetns()
+	if err != nil {
+		return fmt.Errorf("make a network namespace for container %q: %w", s.c.name(), err)
+	}
+	defer netns.Close()
+	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", netns.Fd()), path, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("keep the network namespace of container %q: %w", s.c.name(), err)
+	}
+	return uplink.Start(ctx, path, filepath.Join(s.runDir, uplinkPidFile))
+}
+
+// newNetns makes a network namespace on a thread of its own.
+func newNetns() (netns *os.File, err error) {
+	err = onOwnThread(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return err
+		}
+		netns, err = os.Open("/proc/thread-self/ns/net")
+		return err
+	})
+	return netns, err
 }
 
 // killUplink ends the uplink that a run left behind.

@@ -173,3 +173,33 @@ func Eventually(t testing.TB, what string, ok func() bool) {
 	}
 	t.Fatalf("%s: not within 10 s", what)
 }
+
+// With returns the same store with more in the environment of its commands.
+func (s *Store) With(env ...string) *Store {
+	with := *s
+	with.Env = append(append([]string{}, s.Env...), env...)
+	return &with
+}
+
+// Monitors lists the processes whose environment names this store's run directory and that are monitors: those that
+// stay with a container.
+func (s *Store) Monitors() []int {
+	var pids []int
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		comm, err := os.ReadFile(filepath.Join(dir, "comm"))
+		if err != nil || !strings.HasPrefix(string(comm), "wherry-monitor") {
+			continue
+		}
+		if cmd, err := os.ReadFile(filepath.Join(dir, "cmdline")); err != nil || len(cmd) == 0 {
+			continue // a zombie: its parent has not looked yet
+		}
+		env, err := os.ReadFile(filepath.Join(dir, "environ"))
+		if err == nil && strings.Contains(string(env), s.Run) {
+			var pid int
+			fmt.Sscanf(filepath.Base(dir), "%d", &pid)
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}

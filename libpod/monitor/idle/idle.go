@@ -32,11 +32,14 @@ type block struct {
 	ino    uint64 // of the file at path; 0: nothing to compare
 	mtime  int64
 	mnsec  uint32
-	_      uint32
+	wake   int32 // the signalfd
 	fds    [MaxFDs]unix.PollFd
 	path   [2048]byte
 	result unix.Statx_t
 }
+
+// ignoring is a struct sigaction with the handler SIG_IGN.
+var ignoring = [8]uintptr{1}
 
 const magic = 0x77686572727931
 
@@ -63,13 +66,55 @@ func early(s earlystart.Stack) {
 	if errno != 0 || n != blockSize || given.magic != magic || changed() {
 		return
 	}
+	forgetFile(s)
 	for {
 		_, errno = earlystart.Syscall(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&given.fds)), uintptr(given.count), 0, 0, 8, 0)
 		if errno != uintptr(unix.EINTR) {
-			return
+			break
 		}
 	}
+	quiet()
 }
+
+// quiet drops the signals that wait and ignores them: the Go runtime unblocks some before it has handlers, and would
+// be killed. Nothing is lost, for a woken monitor looks after its children and at its state.
+//
+//go:nosplit
+//go:norace
+func quiet() {
+	earlystart.Syscall(unix.SYS_READ, uintptr(given.wake), uintptr(unsafe.Pointer(&given.result)), unsafe.Sizeof(given.result), 0, 0, 0)
+	earlystart.Syscall(unix.SYS_RT_SIGACTION, uintptr(unix.SIGTERM), uintptr(unsafe.Pointer(&ignoring)), 0, 8, 0, 0)
+	earlystart.Syscall(unix.SYS_RT_SIGACTION, uintptr(unix.SIGHUP), uintptr(unsafe.Pointer(&ignoring)), 0, 8, 0, 0)
+	earlystart.Syscall(unix.SYS_RT_SIGACTION, uintptr(unix.SIGINT), uintptr(unsafe.Pointer(&ignoring)), 0, 8, 0, 0)
+}
+
+// forgetFile gives back the pages of the binary that the start has touched; they come again from the file. Variables
+// with an initial value fall back to it (none was written yet); those without, such as given, stay.
+//
+//go:nosplit
+//go:norace
+func forgetFile(s earlystart.Stack) {
+	const headers, headerSize, headerCount, load, dontNeed = 3, 4, 5, 1, 4
+	const page = 65536 - 1 // the largest that any architecture has
+	base := s.Aux(headers)
+	for i := uintptr(0); i < s.Aux(headerCount); i++ {
+		h := *(**[6]uintptr)(unsafe.Pointer(&base))
+		if uint32(h[0]) == load {
+			// In the 64-bit form the words are type and flags, offset, address, address, size in file; in the
+			// 32-bit form type, offset, address, address, size in file.
+			start, size := h[1+wide], h[3+wide]
+			end := (start + size) &^ page
+			start &^= 4095
+			if end > start {
+				earlystart.Syscall(unix.SYS_MADVISE, start, end-start, dontNeed, 0, 0, 0)
+			}
+		}
+		base += s.Aux(headerSize)
+	}
+}
+
+// wide is 1 on 64-bit architectures.
+const wide = ^uintptr(0) >> 63
 
 // changed says whether the file that Enter was told of was replaced before the signals were blocked.
 //
@@ -138,6 +183,7 @@ func Enter(p Plan) error {
 		}
 		restore()
 	}()
+	b.wake = int32(wake)
 	b.fds[n] = unix.PollFd{Fd: int32(wake), Events: unix.POLLIN}
 	n++
 	if p.Deadline != 0 {
@@ -253,7 +299,7 @@ func execute(p Plan, b *block, memfd int) error {
 }
 
 // Resume returns the snapshot of a process that was woken, closes what only the idle stage needed, and sets
-// close-on-exec on all else. The signals of the plan are still blocked in every thread.
+// close-on-exec on all else. Signals that came meanwhile are gone: the caller looks at what they stand for.
 func Resume() ([]byte, error) {
 	if _, err := unix.Seek(snapshotFD, int64(blockSize), io.SeekStart); err != nil {
 		return nil, fmt.Errorf("resume the monitor: %w", err)

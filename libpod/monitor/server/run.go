@@ -54,7 +54,7 @@ func begin() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("become subreaper: %w", err)
 	}
-	s := newServer(job)
+	s := newServer(job, catchSignals())
 	if f := s.first(); f != nil {
 		s.stopUplink()
 		return writeReport(monitor.Report{Error: f.text, Exit: f.exit})
@@ -94,6 +94,7 @@ func (s *Server) first() *failure {
 
 // resume goes on after the idle stage.
 func resume() error {
+	caught := catchSignals() // at once: until then a signal would end us
 	data, err := idle.Resume()
 	if err != nil {
 		return err
@@ -102,11 +103,13 @@ func resume() error {
 	if err := json.Unmarshal(data, snap); err != nil {
 		return fmt.Errorf("resume the monitor: %w", err)
 	}
-	idle.Drop(snap.descriptors())
+	keep := snap.descriptors()
+	keep[caught.fd] = true
+	idle.Drop(keep)
 	if err := reserve(); err != nil {
 		return err
 	}
-	s := restore(snap)
+	s := restore(snap, caught)
 	if err := s.openLog(snap.Held); err != nil {
 		s.warn("%v", err)
 	}

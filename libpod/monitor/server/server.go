@@ -105,8 +105,8 @@ func due(t *int64, at int64) bool {
 	return true
 }
 
-func newServer(job monitor.Job) *Server {
-	s := &Server{job: job, listen: -1, signals: catchSignals(), buf: make([]byte, 64<<10)}
+func newServer(job monitor.Job, caught *signalSet) *Server {
+	s := &Server{job: job, listen: -1, signals: caught, buf: make([]byte, 64<<10)}
 	s.stdio.clear()
 	if job.Health != nil {
 		s.health = newHealth(*job.Health)

@@ -1,0 +1,148 @@
+package system
+
+import (
+	"bufio"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/wherry-containers/wherry/pkg/testkit"
+)
+
+// faultCase is a command that is killed after each of its steps, and what must hold before it.
+type faultCase struct {
+	name  string
+	setup [][]string
+	act   []string
+}
+
+// NAME stands for a name of the case's own.
+var faultCases = []faultCase{
+	{"create", nil, []string{"create", "--name", "NAME", "-v", "NAMEvol:/vol", testkit.Image, "true"}},
+	{"start", [][]string{{"create", "--name", "NAME", "-v", "NAMEvol:/etc", testkit.Image, "sleep", "1000"}}, []string{"start", "NAME"}},
+	{"run-d", nil, []string{"run", "-d", "--name", "NAME", testkit.Image, "sleep", "1000"}},
+	{"run-rm", nil, []string{"run", "--rm", "--name", "NAME", "-v", "/anon", testkit.Image, "true"}},
+	{"stop", [][]string{{"run", "-d", "--name", "NAME", "--stop-signal", "KILL", testkit.Image, "sleep", "1000"}}, []string{"stop", "NAME"}},
+	{"kill", [][]string{{"run", "-d", "--name", "NAME", testkit.Image, "sleep", "1000"}}, []string{"kill", "NAME"}},
+	{"rm", [][]string{{"create", "--name", "NAME", "-v", "/anon", testkit.Image, "true"}}, []string{"rm", "-v", "NAME"}},
+	{"rm-f", [][]string{{"run", "-d", "--name", "NAME", testkit.Image, "sleep", "1000"}}, []string{"rm", "-f", "NAME"}},
+	{"rename", [][]string{{"create", "--name", "NAME", testkit.Image, "true"}}, []string{"rename", "NAME", "NAMEnew"}},
+	{"restart", [][]string{{"run", "-d", "--name", "NAME", "--stop-signal", "KILL", testkit.Image, "sleep", "1000"}}, []string{"restart", "NAME"}},
+	{"exec", [][]string{{"run", "-d", "--name", "NAME", testkit.Image, "sleep", "1000"}}, []string{"exec", "NAME", "true"}},
+	{"volume-create", nil, []string{"volume", "create", "NAMEvol"}},
+	{"volume-rm", [][]string{{"volume", "create", "NAMEvol"}}, []string{"volume", "rm", "NAMEvol"}},
+}
+
+// Every command is killed with SIGKILL after each of its steps, then with a write that fails there. After that a user's
+// next commands work, and nothing of it is left over.
+func TestKilledAtEachStep(t *testing.T) {
+	if os.Getenv("WHERRY_FAULT_BIN") == "" {
+		t.Skip("WHERRY_FAULT_BIN is not set (make test sets it)")
+	}
+	s, done, err := testkit.Open("fault")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	for _, c := range faultCases {
+		t.Run(c.name, func(t *testing.T) {
+			steps := traceSteps(t, s, c)
+			if len(steps) == 0 {
+				t.Fatal("no step was traced: the binaries have no fault points")
+			}
+			for _, fault := range faultsOf(steps) {
+				t.Run(fault, func(t *testing.T) { killAndRecover(t, s, c, fault) })
+			}
+		})
+	}
+}
+
+func fill(args []string, name string) []string {
+	filled := slices.Clone(args)
+	for i := range filled {
+		filled[i] = strings.ReplaceAll(filled[i], "NAME", name)
+	}
+	return filled
+}
+
+// traceSteps runs the case once and returns the names of the steps it went through.
+func traceSteps(t *testing.T, s *testkit.Store, c faultCase) []string {
+	trace := filepath.Join(t.TempDir(), "trace")
+	for _, args := range c.setup {
+		s.Must(t, fill(args, "traced")...)
+	}
+	s.With("WHERRY_FAULT_TRACE="+trace).Must(t, fill(c.act, "traced")...)
+	clean(t, s, "traced")
+	f, err := os.Open(trace)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	var steps []string
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if !slices.Contains(steps, lines.Text()) {
+			steps = append(steps, lines.Text())
+		}
+	}
+	return steps
+}
+
+// faultsOf is a kill at each step, and a full disk and a broken one at each write.
+func faultsOf(steps []string) []string {
+	var faults []string
+	for _, step := range steps {
+		if file, ok := strings.CutPrefix(step, "atomicfile.written:"); ok {
+			faults = append(faults, "enospc:atomicfile.write:."+file+".tmp")
+		}
+		faults = append(faults, "kill:"+step)
+	}
+	return faults
+}
+
+func killAndRecover(t *testing.T, s *testkit.Store, c faultCase, fault string) {
+	const name = "victim"
+	for _, args := range c.setup {
+		s.Must(t, fill(args, name)...)
+	}
+	first := s.With("WHERRY_FAULT="+fault).Try(t, fill(c.act, name)...)
+	t.Logf("%s: exit %d %s", fault, first.Code, first.Stderr)
+
+	// What a user does next: look, try again, look again.
+	s.Must(t, "ps", "-a")
+	if again := s.Try(t, fill(c.act, name)...); again.Code == -1 || strings.Contains(again.Stderr, "panic") {
+		t.Errorf("the same command again: exit %d: %s", again.Code, again.Stderr)
+	}
+	s.Must(t, "volume", "ls")
+	s.Must(t, "run", "--rm", testkit.Image, "true")
+	clean(t, s, name)
+}
+
+// clean removes what the case made and checks that nothing is left: no record, no process, no control group, no
+// directory, no complaint of system check.
+func clean(t *testing.T, s *testkit.Store, name string) {
+	t.Helper()
+	s.Must(t, "rm", "-f", "-v", "-i", name, name+"new")
+	s.Try(t, "volume", "rm", "-f", name+"vol")
+	s.Must(t, "volume", "prune", "-f")
+	s.Must(t, "system", "check", "--repair")
+	if report := s.Must(t, "system", "check"); strings.Contains(report, "container ") || strings.Contains(report, "volume ") {
+		t.Errorf("system check after the repair:\n%s", report)
+	}
+	for _, dir := range []string{s.Data + "/containers", s.Data + "/names", s.Data + "/trash", s.Data + "/volumes", s.Run + "/c", s.Run + "/runtime"} {
+		if left := entries(dir); len(left) > 0 {
+			t.Errorf("left in %s: %v", dir, left)
+		}
+	}
+	testkit.Eventually(t, "all monitors gone", func() bool { return len(s.Monitors()) == 0 })
+}
+
+func entries(dir string) []string {
+	list, _ := os.ReadDir(dir)
+	var names []string
+	for _, e := range list {
+		names = append(names, e.Name())
+	}
+	return names
+}
