@@ -11,6 +11,7 @@ import (
 
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
+	"github.com/wherry-containers/wherry/pkg/image/list"
 	"github.com/wherry-containers/wherry/pkg/image/option"
 	"github.com/wherry-containers/wherry/pkg/rootfs"
 	"github.com/wherry-containers/wherry/pkg/store"
@@ -71,12 +72,23 @@ func (s *Session) removeLocked(ctx context.Context, name string, opts option.Rem
 	}
 	byName := img.Ref != "" && slices.Contains(img.Names, img.Ref)
 	switch {
-	case byName && len(img.Names) > 1:
+	case byName && !isLastName(img.Names, img.Ref):
 		return s.untag(img.ID, []string{img.Ref})
+	case byName:
 	case len(img.Names) > 1 && !opts.Force:
 		return errdefs.New(errdefs.ErrInUse, "image %s has several names (%s): remove them by name, or use --force", name, familiarList(img.Names))
 	}
 	return s.delete(ctx, img, name, opts)
+}
+
+// isLastName says whether an image has no name but ref, apart from ref's repository with a digest: with the last tag
+// that goes, too.
+func isLastName(names []string, ref string) bool {
+	repository := list.ParseName(ref).Repository
+	return !slices.ContainsFunc(names, func(other string) bool {
+		n := list.ParseName(other)
+		return other != ref && (n.Tag != "" || n.Repository != repository)
+	})
 }
 
 // lookupToRemove also finds an image that is broken.

@@ -62,6 +62,18 @@ func TestRemoveByNameAndID(t *testing.T) {
 	f.sound()
 }
 
+func TestIsLastName(t *testing.T) {
+	const tag, other, digest, foreign = "quay.io/a:1", "quay.io/a:2", "quay.io/a@sha256:x", "quay.io/b@sha256:x"
+	for _, c := range []struct {
+		names []string
+		want  bool
+	}{{[]string{tag}, true}, {[]string{tag, digest}, true}, {[]string{tag, other}, false}, {[]string{digest, tag, foreign}, false}} {
+		if got := isLastName(c.names, tag); got != c.want {
+			t.Errorf("%v: %v", c.names, got)
+		}
+	}
+}
+
 // TestRemoveTakesMappedCopiesAlong: they go with the last image that has the layer.
 func TestRemoveTakesMappedCopiesAlong(t *testing.T) {
 	ctx := context.Background()
