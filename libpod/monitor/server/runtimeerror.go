@@ -84,6 +84,8 @@ func classify(text string) int {
 		return 125
 	case strings.Contains(text, "not found"):
 		return 127
+	case strings.Contains(text, "open executable: operation not permitted"): // crun's word for a directory
+		return 126
 	case strings.Contains(text, "permission denied"), strings.Contains(text, "is a directory"),
 		strings.Contains(text, "exec format error"), strings.Contains(text, "not executable"):
 		return 126
