@@ -53,21 +53,17 @@ func (e *NameInUseError) Unwrap() error { return errdefs.ErrNameInUse }
 // dropStale removes the claim of name if its owner is gone, was never completed by a creator that is dead, or goes by
 // another name. It works under the lock of the names directory so that two never drop each other's fresh claim.
 func (d Dir) dropStale(name, owner string, keeps func(string) bool) bool {
-	names, err := os.Open(d.Names)
+	unlock, err := d.lockNames()
 	if err != nil {
 		return false
 	}
-	defer names.Close()
-	if flock(names, unix.LOCK_EX) != nil {
-		return false
-	}
-	link := filepath.Join(d.Names, name)
-	if now, err := os.Readlink(link); err != nil || now != owner {
+	defer unlock()
+	if now, err := os.Readlink(filepath.Join(d.Names, name)); err != nil || now != owner {
 		return err != nil
 	}
 	lock, err := d.TryAcquire(owner)
 	if errors.Is(err, errdefs.ErrNotFound) {
-		return os.Remove(link) == nil
+		return d.release(name, owner) == nil
 	}
 	if err != nil || lock == nil {
 		return false
@@ -75,18 +71,28 @@ func (d Dir) dropStale(name, owner string, keeps func(string) bool) bool {
 	defer lock.Unlock()
 	switch {
 	case !d.Complete(owner):
-		return d.Remove(owner, name) == nil
+		return d.release(name, owner) == nil && d.Remove(owner) == nil
 	case keeps != nil && !keeps(owner):
-		return os.Remove(link) == nil
+		return d.release(name, owner) == nil
 	}
 	return false
 }
 
-// Release drops name if it is id's.
+// Release drops name if it is id's. Looking and dropping are one step under the lock of the names directory: a record
+// that is in the trash may lose its name to another one at any moment.
 func (d Dir) Release(name, id string) error {
 	if name == "" || d.Names == "" {
 		return nil
 	}
+	unlock, err := d.lockNames()
+	if err != nil {
+		return fmt.Errorf("release name %q: %w", name, err)
+	}
+	defer unlock()
+	return d.release(name, id)
+}
+
+func (d Dir) release(name, id string) error {
 	link := filepath.Join(d.Names, name)
 	if owner, err := os.Readlink(link); err != nil || owner != id {
 		return nil
@@ -95,6 +101,18 @@ func (d Dir) Release(name, id string) error {
 		return fmt.Errorf("release name %q: %w", name, err)
 	}
 	return nil
+}
+
+func (d Dir) lockNames() (unlock func(), err error) {
+	names, err := os.Open(d.Names)
+	if err != nil {
+		return nil, err
+	}
+	if err := flock(names, unix.LOCK_EX); err != nil {
+		names.Close()
+		return nil, err
+	}
+	return func() { names.Close() }, nil
 }
 
 // Owner is the id that name is claimed for.

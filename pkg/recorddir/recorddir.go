@@ -147,15 +147,10 @@ func (d Dir) IDs() ([]string, error) {
 	return f.Readdirnames(-1)
 }
 
-// Remove takes the record away: its name first, then the directory into the trash, then the trash. The caller holds
-// its lock. After the rename the record is gone for everybody; what a kill leaves in the trash EmptyTrash removes.
+// Remove takes the record away: the directory into the trash, then its names, then the trash. The caller holds its
+// lock. With the rename the record is gone for everybody: a name that a kill leaves behind names nothing and is taken
+// over by who wants it, and what is left in the trash EmptyTrash removes.
 func (d Dir) Remove(id string, names ...string) error {
-	for _, name := range names {
-		if err := d.Release(name, id); err != nil {
-			return err
-		}
-	}
-	faultpoint.Hit(d.Kind + ".unnamed")
 	trashed := filepath.Join(d.Trash, id)
 	err := os.Rename(d.Path(id), trashed)
 	if err != nil && d.readyTrash(trashed) == nil {
@@ -165,6 +160,12 @@ func (d Dir) Remove(id string, names ...string) error {
 		return fmt.Errorf("remove %s %s: %w", d.Kind, id, err)
 	}
 	faultpoint.Hit(d.Kind + ".trashed")
+	for _, name := range names {
+		if err := d.Release(name, id); err != nil {
+			return err
+		}
+	}
+	faultpoint.Hit(d.Kind + ".unnamed")
 	if err := RemoveAll(trashed); err != nil {
 		return fmt.Errorf("remove %s %s: %w", d.Kind, id, err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/wherry-containers/wherry/pkg/atomicfile"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
 	"github.com/wherry-containers/wherry/pkg/logdriver"
+	"github.com/wherry-containers/wherry/pkg/recorddir"
 )
 
 // onEnd decides, once the container has ended and its output was taken, whether it is started again.
@@ -141,23 +142,22 @@ func (s *Server) writeState(st *record.State) error {
 
 // remove takes the container's name and moves its directory and anonymous volumes to the trash.
 func (s *Server) remove() error {
-	name := filepath.Join(s.job.Names, s.nameNow())
-	if id, err := os.Readlink(name); err == nil && id == s.job.ID {
-		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("remove container %s: %w", s.job.ID, err)
-		}
-	}
-	faultpoint.Hit("monitor.unnamed")
+	name := s.nameNow()
 	if err := s.toTrash(s.job.Dir, s.job.ID); err != nil {
 		return fmt.Errorf("remove container %s: %w", s.job.ID, err)
 	}
+	faultpoint.Hit("monitor.trashed")
+	records := recorddir.Dir{Kind: "container", Names: s.job.Names}
+	if err := records.Release(name, s.job.ID); err != nil {
+		return fmt.Errorf("remove container %s: %w", s.job.ID, err)
+	}
+	faultpoint.Hit("monitor.unnamed")
 	for _, volume := range s.job.Volumes {
 		err := s.toTrash(volume, "volume-"+filepath.Base(volume)+"-"+s.job.ID)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			s.warn("remove volume %s: %v", filepath.Base(volume), err)
 		}
 	}
-	faultpoint.Hit("monitor.trashed")
 	return nil
 }
 
