@@ -96,12 +96,17 @@ func newFixture(t *testing.T) *fixture {
 	return f
 }
 
-// testDriver is vfs where no overlay can be mounted.
+// testDriver is overlay, or what WHERRY_TEST_DRIVER names: vfs, fuse-overlayfs.
 func testDriver() Driver {
-	if os.Getenv("WHERRY_TEST_DRIVER") != "" {
-		return Driver{Name: os.Getenv("WHERRY_TEST_DRIVER")}
+	name := os.Getenv("WHERRY_TEST_DRIVER")
+	if name == "" {
+		name = "overlay"
 	}
-	return Driver{Name: "overlay"}
+	driver, err := DriverFor(name)
+	if err != nil {
+		panic(err)
+	}
+	return driver
 }
 
 func (f *fixture) reopen() {
