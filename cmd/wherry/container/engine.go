@@ -12,6 +12,7 @@ import (
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
 	"github.com/wherry-containers/wherry/libpod"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"github.com/wherry-containers/wherry/pkg/store"
 )
 
 // engine is the engine on the store of env.
@@ -55,12 +56,21 @@ func puller(ctx context.Context, env *cmdkit.Env, quiet bool, extra []string) fu
 		err := cmd.Run()
 		var exit *exec.ExitError
 		if errors.As(err, &exit) {
+			hint(ctx, env, ref)
 			return &errdefs.ExitError{Code: errdefs.ExitOurs} // it has said why
 		}
 		if err != nil {
 			return fmt.Errorf("pull %s: %w (is wherry installed completely?)", ref, err)
 		}
 		return nil
+	}
+}
+
+// hint names the image here that the user may have meant, when a pull of ref came to nothing.
+func hint(ctx context.Context, env *cmdkit.Env, ref string) {
+	_, err := store.Open(env.Dirs).Lookup(ctx, ref)
+	if err != nil && strings.Contains(err.Error(), "did you mean") {
+		fmt.Fprintln(env.Err, "Hint:", err)
 	}
 }
 
