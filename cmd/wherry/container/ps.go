@@ -1,6 +1,7 @@
 package container
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -223,6 +224,6 @@ func sortRows(rows []libpod.Summary, by string) {
 	case by == "runningfor":
 		slices.SortStableFunc(rows, func(a, b libpod.Summary) int { return a.StartedAt.Compare(b.StartedAt) })
 	case by == "size":
-		slices.SortStableFunc(rows, func(a, b libpod.Summary) int { return int(a.SizeRw - b.SizeRw) })
+		slices.SortStableFunc(rows, func(a, b libpod.Summary) int { return cmp.Compare(a.SizeRw, b.SizeRw) })
 	}
 }
