@@ -197,6 +197,9 @@ func (s *startup) filter(in *spec.Input) error {
 		}
 	}
 	in.Seccomp.Section, err = seccomp.Build(profile, bounding)
+	if !seccomp.Cacheable(in.Seccomp.Section) {
+		s.key = ""
+	}
 	return err
 }
 

@@ -2,7 +2,9 @@ package libpod
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -45,6 +47,11 @@ func (s *startup) uplink(ctx context.Context) error {
 func newNetns() (netns *os.File, err error) {
 	err = onOwnThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return err
+		}
+		// As in Docker: ports below 1024 need no capability inside.
+		err := os.WriteFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", []byte("0"), 0)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		netns, err = os.Open("/proc/thread-self/ns/net")

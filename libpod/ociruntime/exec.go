@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,9 @@ import (
 
 	"github.com/creack/pty"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/wherry-containers/wherry/pkg/faultpoint"
+	"golang.org/x/term"
 )
 
 // Exec is one process to run in a running container.
@@ -54,25 +58,27 @@ func (r *Runtime) Exec(ctx context.Context, e Exec) (int, error) {
 	}
 	cmd := exec.CommandContext(ctx, r.Path, append(args, e.ID)[1:]...)
 	cmd.Env = r.Env()
+	memfd, err := r.Memfd()
+	if err != nil {
+		return 0, err
+	}
+	if memfd != nil {
+		defer memfd.Close()
+		// By our own descriptor, which execve closes: none is handed down.
+		cmd.Path = fmt.Sprintf("/proc/self/fd/%d", memfd.Fd())
+	}
+	faultpoint.Hit("exec.prepared")
 	if err := e.start(cmd); err != nil {
 		return 0, fmt.Errorf("execute %s: %w", r.Path, err)
 	}
+	faultpoint.Hit("exec.started")
 	return r.status(ctx, cmd.Wait(), log)
 }
 
 // start connects the streams. The files are handed down as they are: no copying goroutine stands between.
 func (e Exec) start(cmd *exec.Cmd) error {
 	if e.Console == nil {
-		if e.Stdin != nil {
-			cmd.Stdin = e.Stdin
-		}
-		if e.Stdout != nil {
-			cmd.Stdout = e.Stdout
-		}
-		if e.Stderr != nil {
-			cmd.Stderr = e.Stderr
-		}
-		return cmd.Start()
+		return e.startPlain(cmd)
 	}
 	master, slave, err := pty.Open()
 	if err != nil {
@@ -87,6 +93,41 @@ func (e Exec) start(cmd *exec.Cmd) error {
 	}
 	e.Console(master)
 	return nil
+}
+
+// startPlain hands the caller's files down as they are, but for a terminal: through its descriptor the container could
+// read what is typed and push input back, so there a pipe stands between.
+func (e Exec) startPlain(cmd *exec.Cmd) error {
+	cmd.Stdout, cmd.Stderr = guarded(e.Stdout), guarded(e.Stderr)
+	if e.Stdin == nil {
+		return cmd.Start()
+	}
+	if !term.IsTerminal(int(e.Stdin.Fd())) {
+		cmd.Stdin = e.Stdin
+		return cmd.Start()
+	}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go func() { // not waited for: it may block in a read until the next key
+		io.Copy(in, e.Stdin)
+		in.Close()
+	}()
+	return nil
+}
+
+func guarded(f *os.File) io.Writer {
+	switch {
+	case f == nil:
+		return nil
+	case term.IsTerminal(int(f.Fd())):
+		return struct{ io.Writer }{f}
+	}
+	return f
 }
 
 // status tells the process' own exit status from a failure of the runtime, which alone writes to the log.
