@@ -92,7 +92,12 @@ func newFixture(t *testing.T) *fixture {
 		Driver: testDriver(), Out: f.out, Err: f.err, In: strings.NewReader(""), Getenv: os.Getenv,
 	}
 	f.reopen()
-	t.Cleanup(func() { f.Session.Close(); f.store.Shutdown(true) })
+	t.Cleanup(func() {
+		if f.Session != nil { // reopening may have failed
+			f.Session.Close()
+			f.store.Shutdown(true)
+		}
+	})
 	return f
 }
 
