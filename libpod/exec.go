@@ -47,7 +47,18 @@ func (e *Engine) Exec(ctx context.Context, ref string, opts ExecOptions) (int, e
 	if opts.Terminal && !opts.Detach {
 		return e.execTerminal(ctx, runtime, x, opts)
 	}
-	return runtime.Exec(ctx, x)
+	code, err := runtime.Exec(ctx, x)
+	return code, saidAlready(runtime, opts, err)
+}
+
+// saidAlready leaves only the exit status of an error that crun has written to the caller's own stderr: it finds out in
+// the container that the command is not there, where that is the only way to speak.
+func saidAlready(runtime *ociruntime.Runtime, opts ExecOptions, err error) error {
+	said := errors.Is(err, errdefs.ErrNoCommand) || errors.Is(err, errdefs.ErrNotExecutable)
+	if !said || opts.Detach || opts.Stderr == nil || runtime.Kind != ociruntime.Crun {
+		return err
+	}
+	return &errdefs.ExitError{Code: errdefs.ExitCode(err)}
 }
 
 // runtimeOf is the runtime that started the container.
