@@ -45,7 +45,22 @@ func lastLine(text string) string {
 		}
 		last = line
 	}
-	return printable(last)
+	return printable(plain(last))
+}
+
+// plain takes out the colours that crun puts into its log when its stderr is a terminal: ESC [ ... m.
+func plain(s string) string {
+	for {
+		at := strings.Index(s, "\x1b[")
+		if at < 0 {
+			return s
+		}
+		end := strings.IndexByte(s[at:], 'm')
+		if end < 0 {
+			return s[:at]
+		}
+		s = s[:at] + s[at+end+1:]
+	}
 }
 
 // printable keeps a hostile file name in a message from steering the terminal.
