@@ -54,6 +54,9 @@ func (s *Session) Import(ctx context.Context, source, name string, opts option.I
 		id, err = s.createImage(config, layer, names)
 		return err
 	})
+	if errors.As(err, new(*errdefs.Kinded)) { // tells what is wrong, not with what
+		err = fmt.Errorf("import %s: %w", source, err)
+	}
 	return id, explainLocal("import "+source, err)
 }
 
@@ -161,7 +164,7 @@ func digestTar(path string) (digest.Digest, error) {
 	}
 	defer f.Close()
 	if !archive.IsArchivePath(path) {
-		return "", errdefs.New(errdefs.ErrInvalid, "import %s: this is no tar archive", path)
+		return "", errdefs.New(errdefs.ErrInvalid, "this is no tar archive")
 	}
 	plain, err := archive.DecompressStream(f)
 	if err != nil {

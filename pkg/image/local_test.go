@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/wherry-containers/wherry/pkg/errdefs"
@@ -115,6 +116,11 @@ func TestSaveLeavesNothingHalf(t *testing.T) {
 	f.failsWith(err, nil, "no such file")
 	if left, _ := filepath.Glob(f.path("*.tar")); left != nil {
 		t.Errorf("left %v", left)
+	}
+	err = f.Save(context.Background(), []string{"a"}, option.Save{Output: "/dev/full", Quiet: true})
+	f.failsWith(err, syscall.ENOSPC, "/dev/full")
+	if strings.Contains(err.Error(), "prune") {
+		t.Errorf("pruning frees nothing there: %v", err)
 	}
 	for _, opts := range []option.Save{{Format: "zip"}, {Format: formatOCIDir}, {Compress: true, Output: "x"}} {
 		f.failsWith(f.Save(context.Background(), []string{"a"}, opts), errdefs.ErrInvalid)

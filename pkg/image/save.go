@@ -2,11 +2,15 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 
 	"github.com/containers/image/v5/copy"
 	"github.com/containers/image/v5/directory"
@@ -56,6 +60,9 @@ func (s *Session) Save(ctx context.Context, names []string, opts option.Save) er
 		err = s.saveStream(ctx, images, opts)
 	default:
 		err = s.saveFile(ctx, images, opts)
+	}
+	if full := new(fs.PathError); errors.Is(err, syscall.ENOSPC) && errors.As(err, &full) && !strings.HasPrefix(full.Path, s.cfg.Dirs.Data) {
+		return errdefs.New(syscall.ENOSPC, "save: no space left on the device at %s", full.Path) // not ours to free
 	}
 	return explainLocal("save", err)
 }

@@ -13,17 +13,19 @@ var machineNames = map[string]Platform{
 	"armel": {Arch: "arm", Variant: "v6"}, "armv6l": {Arch: "arm", Variant: "v6"}, "armv6": {Arch: "arm", Variant: "v6"},
 }
 
+var errPlatform = errdefs.New(errdefs.ErrInvalid, "want OS[/ARCH[/VARIANT]], for example linux/arm64")
+
 // ParsePlatform reads OS[/ARCH[/VARIANT]], or an architecture alone.
 func ParsePlatform(text string) (Platform, error) {
 	parts := strings.Split(strings.ToLower(text), "/")
 	for _, part := range parts {
 		if part == "" || strings.ContainsAny(part, " \t\n:,") {
-			return Platform{}, errdefs.New(errdefs.ErrInvalid, "invalid platform %q: want OS[/ARCH[/VARIANT]], for example linux/arm64", text)
+			return Platform{}, errPlatform
 		}
 	}
 	switch {
 	case len(parts) > 3:
-		return Platform{}, errdefs.New(errdefs.ErrInvalid, "invalid platform %q: want OS[/ARCH[/VARIANT]], for example linux/arm64", text)
+		return Platform{}, errPlatform
 	case len(parts) == 1 && isOS(parts[0]):
 		return Platform{OS: parts[0]}, nil
 	case len(parts) == 1:
