@@ -85,7 +85,6 @@ type startup struct {
 	runtime *ociruntime.Runtime
 	facts   cgroup.Facts
 	key     string // of the seccomp filter to keep after the start; empty: none
-	volumes []string
 	client  *os.File // our end of the first attach connection
 	server  *os.File // the monitor's
 	monitor *monitor.Process

@@ -17,11 +17,11 @@ const (
 )
 
 var (
-	everything uint64 = ^uint64(0) // signal set
-	before     uint64              // signal mask we were started with
-	group      int32               // process group for the terminal
-	status     int32               // of a reaped child
-	path       [4096]byte          // candidate of the search in PATH
+	everything uint64     = ^uint64(0) // signal set
+	before     uint64                  // signal mask we were started with
+	group      int32                   // process group for the terminal
+	status     int32                   // of a reaped child
+	path       [4096]byte              // candidate of the search in PATH
 	slash      = [1]byte{'/'}
 	failed     = [...]byte{'w', 'h', 'e', 'r', 'r', 'y', '-', 'i', 'n', 'i', 't', ':', ' ', 'c', 'a', 'n', 'n', 'o', 't', ' ', 'e', 'x', 'e', 'c', 'u', 't', 'e', ' '}
 	newline    = [1]byte{'\n'}

@@ -181,11 +181,6 @@ func (s *Session) registryContext(name string, opts access.Options, platform opt
 	return &sys, nil
 }
 
-// imageOf is the stored image of id, as containers/storage knows it.
-func (s *Session) imageOf(id string) (*storage.Image, error) {
-	return s.store.Image(id)
-}
-
 // storageRef is the reference of a stored image by its id.
 func (s *Session) storageRef(id string) (types.ImageReference, error) {
 	return istorage.Transport.NewStoreReference(s.store, nil, id)

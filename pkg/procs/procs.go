@@ -66,7 +66,7 @@ func parseStat(data []byte) (state byte, start uint64, err error) {
 		return 0, 0, errors.New("parse /proc/<pid>/stat: no command name")
 	}
 	fields := bytes.Fields(data[end+1:])
-	const stateField, startField = 3 - 3, 22 - 3 // fields holds them from number 3 on
+	const stateField, startField = 0, 19 // numbers 3 and 22: fields holds them from number 3 on
 	if len(fields) <= startField || len(fields[stateField]) != 1 {
 		return 0, 0, errors.New("parse /proc/<pid>/stat: too few fields")
 	}

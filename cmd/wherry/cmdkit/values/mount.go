@@ -169,8 +169,7 @@ func csvFields(s string) ([]string, error) {
 }
 
 type mountParser struct {
-	m    record.Mount
-	copy bool
+	m record.Mount
 }
 
 func (p *mountParser) field(field string) error {
