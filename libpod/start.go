@@ -84,7 +84,7 @@ type startup struct {
 	runDir  string
 	runtime *ociruntime.Runtime
 	facts   cgroup.Facts
-	key     string // of the seccomp filter to keep after the start; empty: none
+	key     string   // of the seccomp filter to keep after the start; empty: none
 	client  *os.File // our end of the first attach connection
 	server  *os.File // the monitor's
 	monitor *monitor.Process
