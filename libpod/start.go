@@ -119,10 +119,10 @@ func (s *startup) run(ctx context.Context, lock *recorddir.Lock) error {
 // prepare finds what the start needs and makes the run directory.
 func (s *startup) prepare() error {
 	var err error
-	if s.runtime, err = ociruntime.Find(firstOf(s.c.Runtime, s.e.opts.Runtime)); err != nil {
+	s.facts = s.e.host().cgroup()
+	if s.runtime, err = s.findRuntime(); err != nil {
 		return err
 	}
-	s.facts = s.e.host().cgroup()
 	s.runtime.StateDir, s.runtime.Manager, s.runtime.Rootless = s.e.dirs.Runtime(), s.facts.Manager, s.e.host().rootless
 	if err := os.MkdirAll(filepath.Join(s.runDir, record.Bundle), 0o700); err != nil {
 		return fmt.Errorf("start container %q: %w", s.c.name(), err)
@@ -132,6 +132,18 @@ func (s *startup) prepare() error {
 	}
 	faultpoint.Hit("start.rundir")
 	return nil
+}
+
+// findRuntime is the runtime that was asked for, else the best one that works here: crun refuses hosts that mix both
+// versions of control groups, runc does not.
+func (s *startup) findRuntime() (*ociruntime.Runtime, error) {
+	asked := firstOf(s.c.Runtime, s.e.opts.Runtime)
+	if asked == "" && s.facts.Hybrid {
+		if runc, err := ociruntime.Find("runc"); err == nil {
+			return runc, nil
+		}
+	}
+	return ociruntime.Find(asked)
 }
 
 // claim writes that the container runs.

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"github.com/wherry-containers/wherry/pkg/realuser"
 )
 
 // DNS is the address at which the uplink answers inside the namespace and passes queries on to the host's resolver.
@@ -25,6 +26,9 @@ func Start(ctx context.Context, netns, pidFile string) error {
 	}
 	args := []string{"--config-net", "--quiet", "--pid", pidFile, "--dns-forward", DNS,
 		"-t", "none", "-u", "none", "-T", "none", "-U", "none", "--no-map-gw", "--netns", netns}
+	if realuser.UID() == 0 {
+		args = append(args, "--runas", "0") // else it drops to nobody, who may not open the namespace
+	}
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Dir = "/"
 	return run(cmd)
