@@ -127,14 +127,14 @@ func TestKilledAtAnyTime(t *testing.T) {
 func TestVerbsSideBySide(t *testing.T) {
 	f := newFixture(t)
 	ref, archive, tar := f.subjects()
-	verbs := [][2]string{{"pull", ref}, {"load", archive}, {"rmi", ref}, {"import", tar}, {"prune", ""}, {"rmi", "archived:1"}}
+	verbs := [][2]string{{"pull", ref}, {"load", archive}, {"prune", ""}, {"pull", ref}, {"rmi", ref}, {"import", tar}, {"prune", ""}}
 	f.noError(f.Close())
 	f.store.Shutdown(true)
 	var wg sync.WaitGroup
-	for i := range 4 {
+	for i := range 6 {
 		wg.Go(func() {
-			for j := range 6 {
-				v := verbs[(i*2+j)%len(verbs)]
+			for j := range 8 {
+				v := verbs[(i+j)%len(verbs)]
 				cmd := f.victim(v[0], v[1])
 				var said bytes.Buffer
 				cmd.Stderr = &said
