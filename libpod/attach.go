@@ -33,7 +33,7 @@ func (e *Engine) Attach(ctx context.Context, ref string, opts AttachOptions) (in
 	if err != nil {
 		return 0, false, err
 	}
-	c, err := e.load(id)
+	c, err := e.lookSettled(id)
 	if err != nil {
 		return 0, false, err
 	}
@@ -73,7 +73,7 @@ func (e *Engine) endUnwatched(ctx context.Context, c *container) (int, error) {
 	if err := awaitEnd(ctx, c); err != nil {
 		return 0, err
 	}
-	now, err := e.load(c.ID)
+	now, err := e.lookSettled(c.ID)
 	if errors.Is(err, errdefs.ErrNotFound) {
 		return exitUnknown, nil
 	} else if err != nil {

@@ -57,7 +57,7 @@ func (e *Engine) Wait(ctx context.Context, ref, condition string) (int, error) {
 
 // waitStopped returns the exit code of the run that is under way, or of the last one.
 func (e *Engine) waitStopped(ctx context.Context, id string) (int, error) {
-	c, err := e.load(id)
+	c, err := e.lookSettled(id)
 	if err != nil {
 		return 0, err
 	}
@@ -83,7 +83,7 @@ func (e *Engine) awaitExit(ctx context.Context, c *container) (int, error) {
 	if err := awaitEnd(ctx, c); err != nil {
 		return 0, err
 	}
-	now, err := e.load(c.ID)
+	now, err := e.lookSettled(c.ID)
 	if errors.Is(err, errdefs.ErrNotFound) {
 		return exitUnknown, nil
 	} else if err != nil {

@@ -57,6 +57,9 @@ type container struct {
 	state record.State
 	live  *record.Live // nil: no run-time state
 	image *store.Image // nil: not looked up
+	// busy says that the record claims what the kernel does not know, and that somebody holds its lock: the container is
+	// being started, or its end is being recorded.
+	busy bool
 }
 
 func (c *container) name() string {
@@ -135,6 +138,8 @@ func (c *container) status() record.Status {
 		return record.Restarting
 	case c.state.Status == record.Running && c.monitored():
 		return record.Running
+	case c.busy && c.state.FinishedAt.IsZero():
+		return record.Created
 	case c.state.Status == record.Running || c.state.Status == record.Restarting:
 		return record.Exited
 	}
@@ -145,7 +150,7 @@ func (c *container) status() record.Status {
 // restarted.
 func (c *container) stale() bool {
 	claims := c.state.Status == record.Running || c.state.Status == record.Restarting || c.live != nil
-	return claims && !c.running() && !c.monitored()
+	return claims && !c.running() && !c.monitored() && !c.busy
 }
 
 // writeState replaces the state. The caller holds the container's lock.

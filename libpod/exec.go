@@ -24,7 +24,7 @@ func (e *Engine) Exec(ctx context.Context, ref string, opts ExecOptions) (int, e
 	if err != nil {
 		return 0, err
 	}
-	c, err := e.load(id)
+	c, err := e.lookSettled(id)
 	if err != nil {
 		return 0, err
 	}

@@ -18,7 +18,7 @@ func (e *Engine) Inspect(ctx context.Context, ref string) (*Inspect, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := e.load(id)
+	c, err := e.look(id)
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ func (e *Engine) List(ctx context.Context, opts ListOptions) ([]Summary, error) 
 	}
 	rows := make([]Summary, 0, len(cached))
 	for i := range cached {
-		if row := e.present(&cached[i], &stale); match(row) {
+		if row := e.present(&cached[i], &stale); row != nil && match(row) {
 			rows = append(rows, *row)
 		}
 	}
@@ -40,13 +40,21 @@ func (e *Engine) List(ctx context.Context, opts ListOptions) ([]Summary, error) 
 	return rows, nil
 }
 
-// present turns a row as it is on disk into what is so now: only containers that claim to run cost more than a copy.
+// present turns a row as it is on disk into what is so now, nil when the container is gone: only containers that claim to
+// run cost more than a copy.
 func (e *Engine) present(row *summaryRow, stale *[]string) *Summary {
 	s := &row.Summary
 	if s.Status != record.Running && s.Status != record.Restarting {
 		return s
 	}
 	c := &container{state: record.State{Status: s.Status, ExitCode: s.ExitCode}, live: e.loadLive(s.ID)}
+	if c.stale() {
+		now, err := e.look(s.ID)
+		if err != nil {
+			return nil // removed meanwhile
+		}
+		*s, c = now.summarize().Summary, now
+	}
 	if c.stale() {
 		*stale = append(*stale, s.ID)
 		s.ExitCode = c.exitCode()

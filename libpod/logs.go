@@ -16,7 +16,7 @@ func (e *Engine) Logs(ctx context.Context, ref string, opts LogsOptions) error {
 	if err != nil {
 		return err
 	}
-	c, err := e.load(id)
+	c, err := e.lookSettled(id)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/wherry-containers/wherry/libpod/monitor"
@@ -29,18 +30,11 @@ func (e *Engine) Start(ctx context.Context, ref string, opts StartOptions) (int,
 	if err != nil {
 		return 0, err
 	}
-	lock, err := e.containers.Acquire(id)
+	c, lock, err := e.acquireRested(ctx, id)
 	if err != nil {
 		return 0, err
 	}
 	defer lock.Unlock()
-	c, err := e.load(id)
-	if err != nil {
-		return 0, err
-	}
-	if err := e.settle(c); err != nil {
-		return 0, err
-	}
 	switch c.status() {
 	case record.Running, record.Restarting:
 		if opts.Attach == nil {
@@ -108,7 +102,7 @@ func (s *startup) run(ctx context.Context, lock *recorddir.Lock) error {
 	faultpoint.Hit("start.sent")
 	live, err := s.monitor.Report(ctx)
 	if err != nil {
-		return err
+		return nameCommand(err, s.c.Process.Args())
 	}
 	s.c.live = live
 	faultpoint.Hit("start.started")
@@ -256,4 +250,13 @@ func (s *startup) keepFilter() {
 
 func (s *startup) filters() seccomp.Cache {
 	return seccomp.Cache{Dir: filepath.Join(s.e.dirs.Cache(), "seccomp")}
+}
+
+// nameCommand adds the command to an error about it where the runtime leaves it out.
+func nameCommand(err error, args []string) error {
+	about := errors.Is(err, errdefs.ErrNoCommand) || errors.Is(err, errdefs.ErrNotExecutable)
+	if !about || len(args) == 0 || strings.Contains(err.Error(), args[0]) {
+		return err
+	}
+	return fmt.Errorf("command %q: %w", args[0], err)
 }

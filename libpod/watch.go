@@ -41,10 +41,18 @@ func (e *Engine) watchRecord(ctx context.Context, id string, done func(*containe
 	}
 }
 
+// waitRunning waits for a start; one that is over before it was seen counts too.
 func (e *Engine) waitRunning(ctx context.Context, id string) error {
-	return e.watchRecord(ctx, id, func(c *container) bool { return c.state.Status == record.Running })
+	before, err := e.load(id)
+	if err != nil {
+		return err
+	}
+	return e.watchRecord(ctx, id, func(c *container) bool {
+		return c.state.Status == record.Running || !c.state.StartedAt.Equal(before.state.StartedAt)
+	})
 }
 
+// waitNextExit waits for the end of the run under way, or of the next one.
 func (e *Engine) waitNextExit(ctx context.Context, id string) (int, error) {
 	if err := e.waitRunning(ctx, id); err != nil {
 		return 0, err

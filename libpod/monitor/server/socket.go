@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -43,6 +44,31 @@ func bindAt(fd int, path string) error {
 		return err
 	}
 	return unix.Listen(fd, 16)
+}
+
+// shortPath is a path of the same socket that another program can connect to, also where path itself is longer than a
+// socket's address may be (runc does not help itself as crun does).
+func shortPath(path string) (short string, done func(), err error) {
+	if len(path) <= maxSocketPath {
+		return path, func() {}, nil
+	}
+	dir, err := unix.Open(filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", nil, fmt.Errorf("make socket %s: %w", path, err)
+	}
+	short = fmt.Sprintf("/proc/%d/fd/%d/%s", os.Getpid(), dir, filepath.Base(path))
+	return short, func() { unix.Close(dir) }, nil
+}
+
+// replaced is args with new in the place of old.
+func replaced(args []string, old, new string) []string {
+	args = slices.Clone(args)
+	for i := range args {
+		if args[i] == old {
+			args[i] = new
+		}
+	}
+	return args
 }
 
 // receiveTerminal takes the pseudo-terminal that the runtime has sent to the console socket before it ended.

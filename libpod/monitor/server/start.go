@@ -68,8 +68,14 @@ func (s *Server) start() *failure {
 
 // runRuntime executes the runtime to its end.
 func (s *Server) runRuntime(files [3]int) *failure {
-	console := -1
+	console, args := -1, s.job.StartArgs
 	if s.job.Terminal {
+		near, closeNear, err := shortPath(s.runPath(consoleSock))
+		if err != nil {
+			return ours(err)
+		}
+		defer closeNear()
+		args = replaced(args, s.runPath(consoleSock), near)
 		fd, err := bindSocket(s.runPath(consoleSock), unix.SOCK_STREAM)
 		if err != nil {
 			return ours(err)
@@ -79,7 +85,7 @@ func (s *Server) runRuntime(files [3]int) *failure {
 		defer os.Remove(s.runPath(consoleSock))
 	}
 	os.Remove(s.runPath(record.PidFile))
-	pid, err := fork(runtimePath(s.job.Runtime), s.job.StartArgs, s.job.Env, files)
+	pid, err := fork(runtimePath(s.job.Runtime), args, s.job.Env, files)
 	if err != nil {
 		return ours(fmt.Errorf("start runtime %s: %w", s.job.Runtime, err))
 	}
