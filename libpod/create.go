@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"github.com/wherry-containers/wherry/pkg/atomicfile"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
+	"github.com/wherry-containers/wherry/pkg/lazyjson"
 	"github.com/wherry-containers/wherry/pkg/recorddir"
 	"github.com/wherry-containers/wherry/pkg/store"
 )
@@ -134,7 +134,7 @@ func (e *Engine) writeNew(cfg *record.Config) (_ *recorddir.Lock, err error) {
 	if err := e.claimName(cfg); err != nil {
 		return nil, err
 	}
-	data, err := json.Marshal(cfg)
+	data, err := lazyjson.Marshal(cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/wherry-containers/wherry/pkg/atomicfile"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/layout"
+	"github.com/wherry-containers/wherry/pkg/lazyjson"
 	"github.com/wherry-containers/wherry/pkg/procs"
 	"github.com/wherry-containers/wherry/pkg/recorddir"
 	"github.com/wherry-containers/wherry/pkg/store"
@@ -156,7 +157,7 @@ func (c *container) stale() bool {
 // writeState replaces the state. The caller holds the container's lock.
 func (e *Engine) writeState(c *container) error {
 	c.state.Version = record.Version
-	data, err := json.Marshal(&c.state)
+	data, err := lazyjson.Marshal(&c.state)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package libpod
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"github.com/wherry-containers/wherry/libpod/spec"
 	"github.com/wherry-containers/wherry/pkg/caps"
 	"github.com/wherry-containers/wherry/pkg/hostfacts"
+	"github.com/wherry-containers/wherry/pkg/lazyjson"
 	"github.com/wherry-containers/wherry/pkg/passwd"
 	"github.com/wherry-containers/wherry/pkg/recorddir"
 	"github.com/wherry-containers/wherry/pkg/rootfs"
@@ -85,7 +85,11 @@ func (s *startup) mapRoot(ctx context.Context, in *spec.Input, img *store.Image,
 
 // resolveInput resolves, in the mounted root, everything else that the runtime's configuration depends on.
 func (s *startup) resolveInput(ctx context.Context, in *spec.Input) error {
-	user, err := passwd.Resolve(in.Root, s.c.Process.User, s.c.Process.Groups)
+	who := s.c.Process.User
+	if uid, gid, ok := spec.KeepID(*in); ok && who == "" {
+		who = fmt.Sprintf("%d:%d", uid, gid)
+	}
+	user, err := passwd.Resolve(in.Root, who, s.c.Process.Groups)
 	if err != nil {
 		return err
 	}
@@ -228,7 +232,7 @@ func (s *startup) job(sp *specs.Spec) monitor.Job {
 	}
 	if c.Health != nil {
 		job.ExecArgs = s.runtime.ExecArgs()
-		job.ExecSpec, _ = json.Marshal(sp.Process) // was marshalled once already: it cannot fail
+		job.ExecSpec, _ = lazyjson.Marshal(sp.Process) // was marshalled once already: it cannot fail
 	}
 	return job
 }

@@ -2,7 +2,6 @@ package libpod
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -18,6 +17,7 @@ import (
 	"github.com/wherry-containers/wherry/pkg/cgroup"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
+	"github.com/wherry-containers/wherry/pkg/lazyjson"
 	"github.com/wherry-containers/wherry/pkg/procs"
 	"github.com/wherry-containers/wherry/pkg/recorddir"
 	"github.com/wherry-containers/wherry/pkg/seccomp"
@@ -46,7 +46,11 @@ func (e *Engine) Start(ctx context.Context, ref string, opts StartOptions) (int,
 	case record.Removing:
 		return 0, errRemoving(c)
 	}
-	return e.startLocked(ctx, c, lock, opts.Attach)
+	code, err := e.startLocked(ctx, c, lock, opts.Attach)
+	if err != nil && !errors.Is(err, ErrDetached) {
+		err = fmt.Errorf("start container %q: %w", c.name(), err)
+	}
+	return code, err
 }
 
 // startLocked starts c, gives its lock back, and stays attached if asked.
@@ -119,10 +123,10 @@ func (s *startup) prepare() error {
 	}
 	s.runtime.StateDir, s.runtime.Manager, s.runtime.Rootless = s.e.dirs.Runtime(), s.facts.Manager, s.e.host().rootless
 	if err := os.MkdirAll(filepath.Join(s.runDir, record.Bundle), 0o700); err != nil {
-		return fmt.Errorf("start container %q: %w", s.c.name(), err)
+		return err
 	}
 	if err := os.MkdirAll(filepath.Join(s.runDir, record.MergedDir), 0o755); err != nil {
-		return fmt.Errorf("start container %q: %w", s.c.name(), err)
+		return err
 	}
 	faultpoint.Hit("start.rundir")
 	return nil
@@ -169,7 +173,7 @@ func (s *startup) launch(ctx context.Context, lock *recorddir.Lock) error {
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(sp)
+	data, err := lazyjson.Marshal(sp)
 	if err != nil {
 		return err
 	}
@@ -200,10 +204,10 @@ func (s *startup) specInput(ctx context.Context) (in spec.Input, err error) {
 // isolate gives this thread its own mount namespace.
 func (s *startup) isolate() error {
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
-		return fmt.Errorf("make a mount namespace for container %q: %w", s.c.name(), err)
+		return fmt.Errorf("make a mount namespace: %w", err)
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
-		return fmt.Errorf("make mounts of container %q private: %w", s.c.name(), err)
+		return fmt.Errorf("make the mounts private: %w", err)
 	}
 	return nil
 }

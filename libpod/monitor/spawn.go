@@ -16,6 +16,7 @@ import (
 
 	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"github.com/wherry-containers/wherry/pkg/lazyjson"
 )
 
 // SpawnOptions say how a monitor is started.
@@ -150,7 +151,7 @@ func (p *Process) close() {
 
 // Send gives the monitor its job: it starts the container now.
 func (p *Process) Send(job Job) error {
-	data, err := json.Marshal(job)
+	data, err := lazyjson.Marshal(job)
 	if err != nil {
 		return fmt.Errorf("send job to monitor: %w", err)
 	}

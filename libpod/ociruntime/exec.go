@@ -2,7 +2,6 @@ package ociruntime
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
+	"github.com/wherry-containers/wherry/pkg/lazyjson"
 	"golang.org/x/term"
 )
 
@@ -42,7 +42,7 @@ func (r *Runtime) Exec(ctx context.Context, e Exec) (int, error) {
 	}
 	defer os.RemoveAll(dir)
 	file, log := filepath.Join(dir, "process.json"), filepath.Join(dir, "log")
-	data, err := json.Marshal(e.Process)
+	data, err := lazyjson.Marshal(e.Process)
 	if err != nil {
 		return 0, fmt.Errorf("exec in container %s: %w", e.ID, err)
 	}

@@ -181,6 +181,7 @@ func parse(ctx context.Context, cmd *cli.Command, line Line) error {
 	}
 	cmd.HideHelp = true
 	cmd.Subcommands = nil
+	cmd.Flags = line.used(cmd.Flags)
 	cmd.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return flagError(err, line.typed) }
 	app := &cli.App{
 		Name: "wherry", Commands: []*cli.Command{cmd}, HideHelp: true, HideVersion: true,

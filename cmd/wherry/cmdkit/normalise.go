@@ -21,6 +21,23 @@ func (l Line) Args() []string {
 	return append(append(append([]string{}, l.Flags...), "--"), l.Operands...)
 }
 
+// used returns those of flags that the line has. The library compares every flag with every other one, which for the
+// hundred and fifty of `run` takes longer than to start the program; ours do nothing unless they are given.
+func (l Line) used(flags []cli.Flag) []cli.Flag {
+	given := make(map[string]bool, len(l.Flags))
+	for _, arg := range l.Flags {
+		name, _, _ := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
+		given[name] = true
+	}
+	var used []cli.Flag
+	for _, f := range flags {
+		if _, ours := f.(*Flag); !ours || given[f.Names()[0]] {
+			used = append(used, f)
+		}
+	}
+	return used
+}
+
 // TakesCommand reports whether the operands of a command end in another program's command line, told by the word
 // COMMAND in its ArgsUsage. Its flags then end at the first operand: `run IMAGE ls -l` passes -l to ls.
 func TakesCommand(argsUsage string) bool { return strings.Contains(argsUsage, "COMMAND") }
