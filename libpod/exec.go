@@ -44,6 +44,9 @@ func (e *Engine) Exec(ctx context.Context, ref string, opts ExecOptions) (int, e
 	}
 	x := ociruntime.Exec{ID: c.ID, Process: process, Dir: e.dirs.ContainerRun(id), Detach: opts.Detach,
 		Stdin: opts.Stdin, Stdout: opts.Stdout, Stderr: opts.Stderr}
+	if opts.Detach {
+		x.Stdin, x.Stdout, x.Stderr = nil, nil, nil // nobody waits for it, so it must not hold the caller's pipes open
+	}
 	if opts.Terminal && !opts.Detach {
 		return e.execTerminal(ctx, runtime, x, opts)
 	}
