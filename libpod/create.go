@@ -13,6 +13,7 @@ import (
 	"github.com/wherry-containers/wherry/pkg/atomicfile"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
+	"github.com/wherry-containers/wherry/pkg/image/option"
 	"github.com/wherry-containers/wherry/pkg/lazyjson"
 	"github.com/wherry-containers/wherry/pkg/recorddir"
 	"github.com/wherry-containers/wherry/pkg/store"
@@ -61,6 +62,9 @@ func (e *Engine) createFrom(ctx context.Context, opts CreateOptions) (c *contain
 		} else if err != nil {
 			return err
 		}
+		if err := checkPlatform(img, opts); err != nil {
+			return fmt.Errorf("%w%w", errImageMissing, err)
+		}
 		c = &container{Config: opts.Config, state: record.State{Status: record.Created}, image: img}
 		if err := mergeImage(&c.Config, img, opts); err != nil {
 			return err
@@ -69,6 +73,23 @@ func (e *Engine) createFrom(ctx context.Context, opts CreateOptions) (c *contain
 		return err
 	})
 	return c, lock, err
+}
+
+// checkPlatform refuses an image for another platform than the one asked for.
+func checkPlatform(img *store.Image, opts CreateOptions) error {
+	if opts.Platform == "" {
+		return nil
+	}
+	want, err := option.ParsePlatform(opts.Platform)
+	if err != nil {
+		return err
+	}
+	have := option.Platform{OS: img.Config.OS, Arch: img.Config.Architecture, Variant: img.Config.Variant}
+	if want.Matches(have.OS, have.Arch, have.Variant) {
+		return nil
+	}
+	return errdefs.New(errdefs.ErrNotFound, "image %q is here for %s, not for %s; wherry pull --platform %s %s fetches it",
+		opts.Config.Image.Name, have, want, want, opts.Config.Image.Name)
 }
 
 // errImageMissing marks, without a text of its own, the one error that a pull may cure.

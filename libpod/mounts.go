@@ -44,7 +44,7 @@ func (s *startup) mounts(ctx context.Context, root string) ([]specs.Mount, error
 		var err error
 		switch m.Type {
 		case "bind":
-			got, err = bindMount(m)
+			got, err = bindMount(m, root)
 		case "volume":
 			got, err = s.volumeMount(ctx, m, root)
 		case "tmpfs":
@@ -60,8 +60,8 @@ func (s *startup) mounts(ctx context.Context, root string) ([]specs.Mount, error
 	return list, nil
 }
 
-func bindMount(m record.Mount) (specs.Mount, error) {
-	_, err := os.Stat(m.Source)
+func bindMount(m record.Mount, root string) (specs.Mount, error) {
+	source, err := os.Stat(m.Source)
 	if errors.Is(err, fs.ErrNotExist) && m.MakeSource {
 		if err = os.MkdirAll(m.Source, 0o755); err != nil {
 			return specs.Mount{}, errdefs.New(errdefs.ErrInvalid, "cannot make %q, the source of the mount at %q: %v", m.Source, m.Target, err)
@@ -72,11 +72,30 @@ func bindMount(m record.Mount) (specs.Mount, error) {
 	} else if err != nil {
 		return specs.Mount{}, errdefs.New(errdefs.ErrInvalid, "source of the mount at %q: %v", m.Target, err)
 	}
+	if err := checkKind(m, source, root); err != nil {
+		return specs.Mount{}, err
+	}
 	kind := "rbind"
 	if m.NonRecurs {
 		kind = "bind"
 	}
 	return specs.Mount{Type: "bind", Source: m.Source, Destination: m.Target, Options: bindOptions(m, kind)}, nil
+}
+
+// checkKind refuses a file over a directory of the image and the reverse. Source is nil for a directory just made.
+func checkKind(m record.Mount, source os.FileInfo, root string) error {
+	target, err := safepath.StatIn(root, m.Target)
+	if err != nil {
+		return nil // it is made as the source is
+	}
+	isDir := source == nil || source.IsDir()
+	switch {
+	case isDir && !target.IsDir():
+		return errdefs.New(errdefs.ErrInvalid, "cannot mount directory %q over %q, which is a file in the image", m.Source, m.Target)
+	case !isDir && target.IsDir():
+		return errdefs.New(errdefs.ErrInvalid, "cannot mount file %q over %q, which is a directory in the image (name a file)", m.Source, m.Target)
+	}
+	return nil
 }
 
 func bindOptions(m record.Mount, kind string) []string {
@@ -141,7 +160,7 @@ func (s *startup) volumeMount(ctx context.Context, m record.Mount, root string) 
 func subPath(volume string, m record.Mount) (string, error) {
 	f, err := safepath.OpenIn(volume, m.SubPath, os.O_RDONLY, 0)
 	if err != nil {
-		return "", errdefs.New(errdefs.ErrNotFound, "volume %q has no %q to mount at %q: %v", m.Source, m.SubPath, m.Target, err)
+		return "", errdefs.New(errdefs.ErrNotFound, "volume %q has no %q to mount at %q (%v)", m.Source, m.SubPath, m.Target, errors.Unwrap(err))
 	}
 	defer f.Close()
 	real, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))

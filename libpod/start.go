@@ -190,7 +190,7 @@ func (s *startup) launch(ctx context.Context, lock *recorddir.Lock) error {
 
 // specInput mounts the root file system and resolves what the runtime's configuration depends on.
 func (s *startup) specInput(ctx context.Context) (in spec.Input, err error) {
-	in = spec.Input{Config: &s.c.Config, Root: filepath.Join(s.runDir, record.MergedDir), Cgroup: s.facts}
+	in = spec.Input{Config: &s.c.Config, Root: s.rootTarget(), Cgroup: s.facts}
 	if in.Host, err = s.specHost(); err != nil {
 		return in, err
 	}

@@ -1,8 +1,6 @@
 package spec
 
 import (
-	"fmt"
-
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/runtime-tools/generate"
 
@@ -28,7 +26,7 @@ func Build(in Input) (*specs.Spec, error) {
 		setNamespaces, setProcess, setMounts, setDevices, setResources, setSecurity, setAnnotations,
 	} {
 		if err := step(in, s); err != nil {
-			return nil, fmt.Errorf("container %s: %w", in.Config.Name, err)
+			return nil, err
 		}
 	}
 	return s, nil

@@ -38,10 +38,12 @@ func TestBuild(t *testing.T) {
 			in.Config.Resources.Ulimits = []record.Ulimit{{Name: "nofile", Soft: 9, Hard: 99}}
 			in.Host.Rlimits = map[string]Rlimit{"nofile": {Soft: 5, Hard: 50}}
 		}, "ulimit nofile: 99 is above the hard limit 50", ""},
-		"unmask":      {func(in *Input) { in.Config.Security.Unmask = []string{"/proc/*"} }, `"/sys/firmware"`, `"/proc/kcore"`},
-		"placeholder": {func(in *Input) { in.Seccomp.BPF = "x" }, `"seccomp":{"defaultAction":"SCMP_ACT_ERRNO"}`, ""},
-		"user":        {func(in *Input) { in.User.UID = 5 }, `"uid":5`, `"effective"`},
-		"label":       {func(in *Input) { in.Config.Security.Label = []string{"type:x"} }, "does not run SELinux", ""},
+		"unmask":          {func(in *Input) { in.Config.Security.Unmask = []string{"/proc/*"} }, `"/sys/firmware"`, `"/proc/kcore"`},
+		"placeholder":     {func(in *Input) { in.Seccomp.BPF = "x" }, `"seccomp":{"defaultAction":"SCMP_ACT_ERRNO"}`, ""},
+		"user too large":  {func(in *Input) { in.User.UID = 70000 }, "user id 70000 is not in this user namespace", ""},
+		"group too large": {func(in *Input) { in.User.Groups = []uint32{5, 70000}; in.Host.GIDs = in.Host.UIDs }, "group id 70000 is not in", ""},
+		"user":            {func(in *Input) { in.User.UID = 5 }, `"uid":5`, `"effective"`},
+		"label":           {func(in *Input) { in.Config.Security.Label = []string{"type:x"} }, "does not run SELinux", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := input()

@@ -141,10 +141,11 @@ func mapped(m []specs.LinuxIDMapping) uint32 {
 
 // gidMapped reports whether the container can name group id.
 func gidMapped(in Input, s *specs.Spec, id uint32) bool {
-	m := s.Linux.GIDMappings
-	if m == nil {
-		m = in.Host.GIDs
-	}
+	return holds(firstMapping(s.Linux.GIDMappings, in.Host.GIDs), id)
+}
+
+// holds tells whether a mapping has id; none at all has every id.
+func holds(m []specs.LinuxIDMapping, id uint32) bool {
 	if len(m) == 0 {
 		return true
 	}

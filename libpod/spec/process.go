@@ -45,6 +45,9 @@ func setProcess(in Input, s *specs.Spec) error {
 		return err
 	}
 	user := processUser(in)
+	if err := checkMapped(in, s, user); err != nil {
+		return err
+	}
 	s.Process = &specs.Process{
 		Terminal:        cfg.Terminal,
 		User:            specs.User{UID: user.UID, GID: user.GID, AdditionalGids: user.Groups, Umask: umask},
@@ -68,6 +71,26 @@ func processUser(in Input) User {
 		u.UID, u.GID = k.uid, k.gid
 	}
 	return u
+}
+
+// checkMapped refuses ids that the user namespace does not have, which the runtime would call an invalid argument.
+func checkMapped(in Input, s *specs.Spec, user User) error {
+	if !holds(firstMapping(s.Linux.UIDMappings, in.Host.UIDs), user.UID) {
+		return errdefs.New(errdefs.ErrInvalid, "user id %d is not in this user namespace (use a smaller one, or add a larger range to /etc/subuid)", user.UID)
+	}
+	for _, gid := range append([]uint32{user.GID}, user.Groups...) {
+		if !holds(firstMapping(s.Linux.GIDMappings, in.Host.GIDs), gid) {
+			return errdefs.New(errdefs.ErrInvalid, "group id %d is not in this user namespace (use a smaller one, or add a larger range to /etc/subgid)", gid)
+		}
+	}
+	return nil
+}
+
+func firstMapping(own, host []specs.LinuxIDMapping) []specs.LinuxIDMapping {
+	if own != nil {
+		return own
+	}
+	return host
 }
 
 // capabilities gives a user other than root only the bounding set, which is what execve would leave him.

@@ -5,7 +5,7 @@ import "testing"
 func TestOf(t *testing.T) {
 	words := []string{"busybox", "nginx", "redis", "web"}
 	for _, c := range []struct{ word, want string }{
-		{"busybx", "busybox"}, {"ngnix", ""}, {"nginy", "nginx"}, {"web1", "web"}, {"wb", "web"}, {"postgres", ""}, {"", ""}, {"redis", ""},
+		{"busybx", "busybox"}, {"ngnix", "nginx"}, {"wbe", "web"}, {"xyz", ""}, {"nginy", "nginx"}, {"web1", "web"}, {"wb", "web"}, {"postgres", ""}, {"", ""}, {"redis", ""},
 	} {
 		if got := Of(c.word, words); got != c.want {
 			t.Errorf("Of(%q) = %q, want %q", c.word, got, c.want)

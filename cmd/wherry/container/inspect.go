@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
@@ -91,39 +92,49 @@ func printDocuments(env *cmdkit.Env, docs []any, format string) error {
 	return nil
 }
 
-// find looks for what ref names, of the kinds that were asked for. Of several errors the first that says more than
-// "not found" counts.
+// find looks for what ref names, of the kinds that were asked for, in the order container, image, volume.
 func find(ctx context.Context, env *cmdkit.Env, e *libpod.Engine, opts inspectOptions, ref string) (any, error) {
-	var err error
-	all := opts.kind == "" || opts.kind == "all"
-	if all || opts.kind == "container" {
-		doc, found := e.Inspect(ctx, ref)
-		if found == nil && opts.size {
-			found = addSize(ctx, e, doc)
-		}
-		if found == nil {
-			return doc, nil
-		}
-		err = found
-	}
-	if opts.kind == "image" || all && unknown(err) {
-		img, found := store.Open(env.Dirs).Lookup(ctx, ref)
-		if found == nil {
+	kinds := []struct {
+		name string
+		get  func() (any, error)
+	}{
+		{"container", func() (any, error) { return inspectOne(ctx, e, ref, opts.size) }},
+		{"image", func() (any, error) {
+			img, err := store.Open(env.Dirs).Lookup(ctx, ref)
+			if err != nil {
+				return nil, err
+			}
 			return list.Inspect(img), nil
-		}
-		err = found
+		}},
+		{"volume", func() (any, error) { return e.VolumeInspect(ctx, ref) }},
 	}
-	if opts.kind == "volume" || all && unknown(err) {
-		doc, found := e.VolumeInspect(ctx, ref)
-		if found == nil {
+	all := opts.kind == "" || opts.kind == "all"
+	suggestion := ""
+	for _, kind := range kinds {
+		if !all && kind.name != opts.kind {
+			continue
+		}
+		doc, err := kind.get()
+		if err == nil {
 			return doc, nil
 		}
-		err = found
+		if !all || !unknown(err) {
+			return nil, err
+		}
+		if _, near, ok := strings.Cut(err.Error(), "(did you mean "); ok && suggestion == "" {
+			suggestion, _, _ = strings.Cut(" (did you mean "+near, ")")
+			suggestion += ")"
+		}
 	}
-	if all && unknown(err) {
-		return nil, errdefs.New(errdefs.ErrNotFound, "no container, image or volume %q", ref)
+	return nil, errdefs.New(errdefs.ErrNotFound, "no container, image or volume %q%s", ref, suggestion)
+}
+
+func inspectOne(ctx context.Context, e *libpod.Engine, ref string, size bool) (any, error) {
+	doc, err := e.Inspect(ctx, ref)
+	if err == nil && size {
+		err = addSize(ctx, e, doc)
 	}
-	return nil, err
+	return doc, err
 }
 
 func unknown(err error) bool {

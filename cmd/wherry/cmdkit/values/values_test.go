@@ -119,8 +119,9 @@ func TestMount(t *testing.T) {
 
 func TestTmpfs(t *testing.T) {
 	for in, want := range map[string]string{
-		"/t": "tmpfs >/t ro=false []", "/t:size=64m,exec,ro": "tmpfs >/t ro=true [size=64m exec]", "t": "error", "/t:size=": "error: a tmpfs has no option",
-		"/t:bind": "error: a tmpfs has no option", "/t:notmpcopyup": "error: option",
+		"/t": "tmpfs >/t ro=false []", "/t:size=64m,exec,ro": "tmpfs >/t ro=true [size=64m exec]", "t": "error", "/t:size=": "error: a tmpfs has no option", "/t:size=bogus": "error: size=bogus is not", "/t:mode=9": "error: mode=9", "/t:uid=x": "error: uid=x",
+		"/t:size=50%,mode=1777,uid=7": "tmpfs >/t ro=false [size=50% mode=1777 uid=7]",
+		"/t:bind":                     "error: a tmpfs has no option", "/t:notmpcopyup": "error: option",
 	} {
 		got, err := Tmpfs(in)
 		check(t, in, mountText(got), err, want)

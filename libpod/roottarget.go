@@ -1,0 +1,45 @@
+package libpod
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/wherry-containers/wherry/libpod/record"
+)
+
+// rootTarget is where the root file system is mounted, in a mount namespace that only the container's processes see.
+// The root of a container with --userns nomap is a stranger to the user's own directories, which are often closed to
+// others, and could not walk to a mount point below them: it gets one on an empty directory of the host that
+// everybody can reach.
+func (s *startup) rootTarget() string {
+	own := filepath.Join(s.runDir, record.MergedDir)
+	if s.c.Security.UserNS != "nomap" {
+		return own
+	}
+	for _, dir := range []string{"/mnt", "/media", "/srv", "/var/opt", "/var/local", "/opt", "/usr/games", "/usr/local/games", "/usr/local/src"} {
+		if isEmptyForAll(dir) && !s.mountsFrom(dir) {
+			return dir
+		}
+	}
+	return own
+}
+
+func isEmptyForAll(dir string) bool {
+	info, err := os.Lstat(dir)
+	if err != nil || !info.IsDir() || info.Mode()&0o001 == 0 {
+		return false
+	}
+	entries, err := os.ReadDir(dir)
+	return err == nil && len(entries) == 0
+}
+
+// mountsFrom tells whether the container mounts dir itself, which the root would hide.
+func (s *startup) mountsFrom(dir string) bool {
+	for _, m := range s.c.Mounts {
+		if m.Type == "bind" && (m.Source == dir || strings.HasPrefix(m.Source, dir+"/")) {
+			return true
+		}
+	}
+	return false
+}
