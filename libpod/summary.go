@@ -19,7 +19,8 @@ import (
 const (
 	summaryFile  = "containers"
 	summaryMagic = "wherry containers 2\n"
-	staleRows    = 8 // fewer changed rows than this are not worth a new file
+	minRow       = 200 // bytes that a row takes at least, about
+	staleRows    = 8   // fewer changed rows than this are not worth a new file
 )
 
 // summaryRow is what is kept of one container.
@@ -30,7 +31,7 @@ type summaryRow struct {
 }
 
 // readAll returns a row for each container as its record has it, and the ids of what a killed process left incomplete.
-func (e *Engine) readAll() (rows []summaryRow, incomplete []string, err error) {
+func (e *Engine) readAll() (rows []*summaryRow, incomplete []string, err error) {
 	ids, err := e.containers.IDs()
 	if err != nil {
 		return nil, nil, err
@@ -42,6 +43,7 @@ func (e *Engine) readAll() (rows []summaryRow, incomplete []string, err error) {
 		return nil, nil, ignoreMissing(err)
 	}
 	defer root.Close()
+	rows = make([]*summaryRow, 0, len(ids))
 	fresh := 0
 	for _, id := range ids {
 		stamp, ok := changeTime(int(root.Fd()), id)
@@ -49,7 +51,7 @@ func (e *Engine) readAll() (rows []summaryRow, incomplete []string, err error) {
 			continue // removed meanwhile
 		}
 		if row, ok := known[id]; ok && row.stamp == stamp {
-			rows = append(rows, *row)
+			rows = append(rows, row)
 			continue
 		}
 		c, err := e.load(id)
@@ -63,7 +65,7 @@ func (e *Engine) readAll() (rows []summaryRow, incomplete []string, err error) {
 		}
 		row := c.summarize()
 		row.stamp = stamp
-		rows = append(rows, row)
+		rows = append(rows, &row)
 		fresh++
 	}
 	if fresh >= staleRows || len(known) > 2*len(rows)+staleRows {
@@ -90,7 +92,7 @@ func changeTime(root int, id string) (int64, bool) {
 }
 
 // keepSummaries writes the cache. It is no loss when that fails.
-func (e *Engine) keepSummaries(path string, rows []summaryRow) {
+func (e *Engine) keepSummaries(path string, rows []*summaryRow) {
 	young := time.Now().Add(-50 * time.Millisecond).UnixNano()
 	buf := []byte(summaryMagic)
 	for i := range rows {
@@ -109,16 +111,14 @@ func readSummaries(path string) map[string]*summaryRow {
 		return nil
 	}
 	d := decoder{data: string(data[len(summaryMagic):])}
-	rows := make([]summaryRow, 0, len(data)/256)
-	known := make(map[string]*summaryRow, len(data)/256)
-	for len(d.data) > 0 && !d.bad {
-		var row summaryRow
-		row.decode(&d)
-		if d.bad {
+	rows := make([]summaryRow, 0, len(data)/minRow)
+	for len(d.data) > 0 {
+		rows = append(rows, summaryRow{})
+		if rows[len(rows)-1].decode(&d); d.bad {
 			return nil
 		}
-		rows = append(rows, row)
 	}
+	known := make(map[string]*summaryRow, len(rows))
 	for i := range rows {
 		known[rows[i].ID] = &rows[i]
 	}

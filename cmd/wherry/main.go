@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"os"
+	"runtime/debug"
 
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
 )
@@ -14,7 +15,10 @@ var (
 	commit  = "unknown"
 )
 
-func main() { os.Exit(run()) }
+func main() {
+	debug.SetGCPercent(800) // a command is over before a collection would pay: the first comes at 32 MB
+	os.Exit(run())
+}
 
 // run is main with a result. Signals keep their default action: what a killed command leaves is whole, and a
 // command that must outlive one (a foreground run) takes care of them itself.
