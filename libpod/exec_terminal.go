@@ -4,8 +4,10 @@ import (
 	"context"
 	"os"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/wherry-containers/wherry/libpod/monitor"
 	"github.com/wherry-containers/wherry/libpod/ociruntime"
+	"golang.org/x/sys/unix"
 )
 
 // execTerminal runs x on a terminal of its own that this process stands before, so that the detach keys work. When
@@ -13,6 +15,7 @@ import (
 func (e *Engine) execTerminal(ctx context.Context, runtime *ociruntime.Runtime, x ociruntime.Exec, opts ExecOptions) (int, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	x.Process.ConsoleSize = consoleSize(opts)
 	var relayed chan error // nil until there is a terminal
 	x.Console = func(master *os.File) {
 		relayed = make(chan error, 1)
@@ -37,4 +40,17 @@ func (e *Engine) execTerminal(ctx context.Context, runtime *ociruntime.Runtime, 
 		return code, relayErr
 	}
 	return code, err
+}
+
+// consoleSize is the size of the caller's terminal, so that the process has it from the start; nil without one.
+func consoleSize(opts ExecOptions) *specs.Box {
+	for _, f := range []*os.File{opts.Stdin, opts.Stdout} {
+		if f == nil {
+			continue
+		}
+		if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil {
+			return &specs.Box{Height: uint(size.Row), Width: uint(size.Col)}
+		}
+	}
+	return nil
 }

@@ -28,8 +28,8 @@ type Exec struct {
 	Stdin   *os.File // nil: /dev/null
 	Stdout  *os.File
 	Stderr  *os.File
-	// Console receives the master of a terminal that stands between the caller and the process' own, instead of the
-	// streams above: for detach keys. It is called once, before Exec returns; the callee owns the file.
+	// Console receives the master of the process' terminal (with other runtimes than crun: of one that stands before it),
+	// instead of the streams above. It is called at most once, before Exec returns; the callee owns the file.
 	Console func(master *os.File)
 }
 
@@ -68,6 +68,9 @@ func (r *Runtime) Exec(ctx context.Context, e Exec) (int, error) {
 		cmd.Path = fmt.Sprintf("/proc/self/fd/%d", memfd.Fd())
 	}
 	faultpoint.Hit("exec.prepared")
+	if e.Console != nil && r.Kind == Crun {
+		return r.execConsole(ctx, e, cmd, dir)
+	}
 	if err := e.start(cmd); err != nil {
 		return 0, fmt.Errorf("execute %s: %w", r.Path, err)
 	}
