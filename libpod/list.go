@@ -24,13 +24,13 @@ func (e *Engine) List(ctx context.Context, opts ListOptions) ([]Summary, error) 
 		return nil, err
 	}
 	rows := make([]Summary, 0, len(cached))
-	for i := range cached {
-		if row := e.present(&cached[i], &stale); row != nil && match(row) {
+	slices.SortFunc(cached, func(a, b *summaryRow) int { return b.Created.Compare(a.Created) })
+	for _, known := range cached {
+		if row := e.present(known, &stale); row != nil && match(row) {
 			rows = append(rows, *row)
 		}
 	}
 	e.settleStale(stale)
-	slices.SortFunc(rows, func(a, b Summary) int { return b.Created.Compare(a.Created) })
 	if opts.Last > 0 && len(rows) > opts.Last {
 		rows = rows[:opts.Last]
 	}
