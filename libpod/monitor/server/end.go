@@ -74,6 +74,7 @@ func (s *Server) finish() {
 // recordEnd writes the last state, and takes a container with AutoRemove away.
 func (s *Server) recordEnd() error {
 	return s.withState(func(st *record.State) error {
+		s.end.brief = st.Status == record.Removing
 		st.Status, st.FinishedAt = record.Exited, s.end.at
 		st.ExitCode, st.OOMKilled = s.end.code, s.end.oom
 		st.RestartCount = s.restart.Count
@@ -137,7 +138,7 @@ func (s *Server) writeState(st *record.State) error {
 		return fmt.Errorf("write %s: %w", record.StateFile, err)
 	}
 	return atomicfile.Write(filepath.Join(s.job.Dir, record.StateFile), data, 0o600,
-		atomicfile.Durability(!s.job.Lifecycle.AutoRemove))
+		atomicfile.Durability(!s.job.Lifecycle.AutoRemove && !s.end.brief))
 }
 
 // remove takes the container's name and moves its directory and anonymous volumes to the trash.

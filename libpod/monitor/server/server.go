@@ -69,6 +69,7 @@ type ending struct {
 	at     time.Time
 	reason string // why it could not be started again
 	trash  []string
+	brief  bool // the record is about to be removed: it need not outlive the machine
 }
 
 // now is CLOCK_MONOTONIC in nanoseconds: it survives an execve, unlike Go's own reading.
