@@ -12,6 +12,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/wherry-containers/wherry/libpod/record"
+	"github.com/wherry-containers/wherry/libpod/spec"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
 	"github.com/wherry-containers/wherry/pkg/safepath"
@@ -35,7 +36,8 @@ func (e *Engine) makeVolumes(_ context.Context, cfg *record.Config) error {
 
 // mounts turns the wished mounts into the runtime's. Shorter targets come first, so that a mount inside another is
 // seen.
-func (s *startup) mounts(ctx context.Context, root string) ([]specs.Mount, error) {
+func (s *startup) mounts(ctx context.Context, in *spec.Input) ([]specs.Mount, error) {
+	root := in.Root
 	wished := slices.Clone(s.c.Mounts)
 	slices.SortStableFunc(wished, func(a, b record.Mount) int { return len(a.Target) - len(b.Target) })
 	list := make([]specs.Mount, 0, len(wished))
@@ -57,7 +59,7 @@ func (s *startup) mounts(ctx context.Context, root string) ([]specs.Mount, error
 		}
 		list = append(list, got)
 	}
-	return list, nil
+	return list, giveAway(in, wished, list)
 }
 
 func bindMount(m record.Mount, root string) (specs.Mount, error) {

@@ -33,7 +33,10 @@ func (s *startup) spawn(ctx context.Context, lock *recorddir.Lock) error {
 		defer memfd.Close()
 	}
 	opts := monitor.SpawnOptions{Path: s.e.dirs.Monitor(), Runtime: memfd, Client: s.server, Lock: lock.File(),
-		Passthrough: s.c.Log.Driver == "passthrough"}
+		Passthrough: s.c.Log.Driver == "passthrough", Group: s.facts.Monitors()}
+	if opts.Group != nil {
+		defer opts.Group.Close()
+	}
 	s.monitor, err = monitor.Spawn(ctx, opts)
 	if s.server != nil {
 		s.server.Close()
@@ -97,7 +100,7 @@ func (s *startup) resolveInput(ctx context.Context, in *spec.Input) error {
 	if err := s.makeWorkDir(in.Root); err != nil {
 		return err
 	}
-	if in.Mounts, err = s.mounts(ctx, in.Root); err != nil {
+	if in.Mounts, err = s.mounts(ctx, in); err != nil {
 		return err
 	}
 	if in.Files, err = s.files(); err != nil {
