@@ -47,6 +47,7 @@ func (e *Engine) Exec(ctx context.Context, ref string, opts ExecOptions) (int, e
 	if opts.Detach {
 		x.Stdin, x.Stdout, x.Stderr = nil, nil, nil // nobody waits for it, so it must not hold the caller's pipes open
 	}
+	e.placeExec()
 	if opts.Terminal && !opts.Detach {
 		return e.execTerminal(ctx, runtime, x, opts)
 	}

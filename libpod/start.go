@@ -165,7 +165,12 @@ func (s *startup) launch(ctx context.Context, lock *recorddir.Lock) error {
 		return err
 	}
 	faultpoint.Hit("start.monitor")
+	placed := make(chan error, 1)
+	go func() { placed <- s.place() }()
 	in, err := s.specInput(ctx)
+	if placeErr := <-placed; placeErr != nil {
+		s.withoutGroup(&in, placeErr)
+	}
 	if err != nil {
 		return err
 	}

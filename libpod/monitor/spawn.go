@@ -25,12 +25,14 @@ type SpawnOptions struct {
 	Runtime     *os.File // sealed executable copy of the OCI runtime, or nil; stays the caller's
 	Client      *os.File // SOCK_SEQPACKET socket of the first attached client (the monitor's end), or nil; stays the caller's
 	Lock        *os.File // the container's lock, which the monitor shares until it has reported, or nil
+	Group       *os.File // directory of the control group to start it in, or nil: the caller's; stays the caller's
 	Passthrough bool     // the container gets this process' own standard streams
 }
 
 // Process is a monitor that was spawned.
 type Process struct {
-	Pid int
+	Pid     int
+	InGroup bool // it was started in the group that was asked for
 
 	pidfd  int
 	job    *os.File
@@ -54,13 +56,7 @@ func Spawn(ctx context.Context, opts SpawnOptions) (*Process, error) {
 		}
 	}()
 	if err == nil {
-		// Fork happens on this thread, which os/exec would do as well; but it opens more than is needed.
-		p.Pid, err = syscall.ForkExec(opts.Path, []string{"wherry-monitor"}, &syscall.ProcAttr{
-			Dir:   "/",
-			Env:   os.Environ(),
-			Files: files,
-			Sys:   &syscall.SysProcAttr{Setsid: true, PidFD: &p.pidfd},
-		})
+		err = p.fork(opts, files)
 	}
 	if err != nil {
 		p.close()
@@ -68,6 +64,21 @@ func Spawn(ctx context.Context, opts SpawnOptions) (*Process, error) {
 	}
 	go p.reap()
 	return p, nil
+}
+
+// fork happens on this thread, which os/exec would do as well; but it opens more than is needed.
+func (p *Process) fork(opts SpawnOptions, files []uintptr) (err error) {
+	attr := syscall.ProcAttr{Dir: "/", Env: os.Environ(), Files: files, Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &p.pidfd}}
+	if opts.Group != nil {
+		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(opts.Group.Fd())
+		p.Pid, err = syscall.ForkExec(opts.Path, []string{"wherry-monitor"}, &attr)
+		if p.InGroup = err == nil; p.InGroup {
+			return nil
+		}
+		attr.Sys.UseCgroupFD = false // the group has just gone, or the kernel is older than 5.7
+	}
+	p.Pid, err = syscall.ForkExec(opts.Path, []string{"wherry-monitor"}, &attr)
+	return err
 }
 
 // files are the monitor's descriptors from 0 on; those in after are closed once it has them.

@@ -121,13 +121,8 @@ func (r *Runtime) global(logFile string) []string {
 			manager = cgroup.Disabled
 		}
 		args = append(args, "--cgroup-manager="+string(manager))
-	} else {
-		if r.Manager == cgroup.Systemd {
-			args = append(args, "--systemd-cgroup")
-		}
-		if r.Rootless && r.Kind == Runc {
-			args = append(args, "--rootless=true")
-		}
+	} else if r.Rootless && r.Kind == Runc {
+		args = append(args, "--rootless=true")
 	}
 	if logFile != "" {
 		args = append(args, "--log", logFile, "--log-format", "json")

@@ -1,4 +1,9 @@
 // Package cgroup finds out how containers can be put into control groups here, and pauses and removes their groups.
+//
+// Where systemd runs (version 2), one scope of a user holds all containers' groups. It is a unit with Delegate=yes, which
+// is what systemd asks of those who want to make groups of their own: it keeps its hands off what is below, and keeps the
+// controllers switched on. So the runtime makes and removes groups there directly, without a scope for each container,
+// which costs ten milliseconds and more. Monitors live in the scope too, out of reach of the end of a login session.
 package cgroup
 
 import (
@@ -6,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"github.com/wherry-containers/wherry/pkg/systemd"
 )
 
 // Root is where control groups are mounted.
@@ -14,9 +20,8 @@ const Root = "/sys/fs/cgroup"
 // Manager says who makes a container's group.
 type Manager string
 
-// The managers. Cgroupfs: the runtime makes directories; Systemd: it asks systemd for a scope; Disabled: none is made.
+// The managers. Cgroupfs: the runtime makes directories; Disabled: no group is made.
 const (
-	Systemd  Manager = "systemd"
 	Cgroupfs Manager = "cgroupfs"
 	Disabled Manager = "disabled"
 )
@@ -26,14 +31,17 @@ type Facts struct {
 	Version     int      // 2: unified; 1: legacy or hybrid; 0: nothing is mounted
 	Hybrid      bool     // v1 controllers beside a unified tree
 	Own         string   // path of this process' group below Root
-	Base        string   // group below which containers get theirs (Cgroupfs), or above their slice (Systemd)
-	Slice       string   // systemd slice of containers (Systemd)
+	Base        string   // group below which containers get theirs
+	Slice       string   // systemd's slice of Base, when that is the scope that systemd delegates to us
 	Manager     Manager  // of containers
 	Controllers []string // controllers a container's group can have: memory, cpu, cpuset, pids, io, ...
 	Kernel      []string // controllers the kernel has (v2), when some are missing from Controllers
 	Rootless    bool
+	Outside     bool   // a process of ours cannot move into Base by itself: it belongs to a login session
 	Swap        bool   // swap can be limited
 	Why         string // why Manager is Disabled or controllers are missing, for error texts
+
+	systemd systemd.Manager // to ask for the scope
 }
 
 // prefix begins the name of every group of ours.
@@ -71,20 +79,15 @@ func (f Facts) fix(controller string) string {
 
 // SpecPath is linux.cgroupsPath for container id; empty when Manager is Disabled.
 func (f Facts) SpecPath(id string) string {
-	switch f.Manager {
-	case Systemd:
-		return f.Slice + ":wherry:" + id
-	case Cgroupfs:
-		return filepath.Join(f.Base, prefix+id)
+	if f.Manager != Cgroupfs {
+		return ""
 	}
-	return ""
+	return filepath.Join(f.Base, prefix+id)
 }
 
 // Dirs are the absolute directories of the container's group: one on v2, one per controller on v1; nil when Disabled.
 func (f Facts) Dirs(id string) []string {
 	switch {
-	case f.Manager == Systemd:
-		return []string{filepath.Join(Root, f.Base, f.Slice, prefix+id+".scope")}
 	case f.Manager != Cgroupfs:
 		return nil
 	case f.Version == 2:

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/wherry-containers/wherry/pkg/systemd"
 )
 
 // Detect reads this process' place: a few small files, no connection to systemd. rootless and realUID are those of
@@ -80,15 +82,19 @@ func (d detector) legacy(f *Facts) {
 
 func (d detector) unified(f *Facts) {
 	own := filepath.Join(d.root, f.Own)
+	runtimeDir := ""
+	if f.Rootless {
+		runtimeDir = d.userSystemd()
+	}
 	switch {
 	case !f.Rootless && exists(d.run+"/systemd/system"):
-		f.Manager, f.Slice, f.Base = Systemd, "system.slice", "/"
-		f.Controllers = words(filepath.Join(d.root, "cgroup.controllers"))
-	case f.Rootless && d.userSystemd():
-		uid := strconv.Itoa(d.uid)
-		f.Manager, f.Slice = Systemd, "user.slice"
-		f.Base = "/user.slice/user-" + uid + ".slice/user@" + uid + ".service"
-		f.Controllers = words(filepath.Join(d.root, f.Base, "cgroup.controllers"))
+		f.systemd = systemd.System()
+		d.scope(f, "/", "system.slice")
+	case runtimeDir != "":
+		f.systemd = systemd.User(runtimeDir, d.uid)
+		base := userService(d.uid)
+		f.Outside = !strings.HasPrefix(f.Own, base+"/")
+		d.scope(f, base, "user.slice")
 		f.Why = "systemd does not delegate it to your session"
 	default:
 		d.direct(f, own)
@@ -99,12 +105,32 @@ func (d detector) unified(f *Facts) {
 	f.Swap = f.Has("memory") && (exists(filepath.Join(own, "memory.swap.max")) || exists("/proc/swaps") && !exists(filepath.Join(own, "memory.max")))
 }
 
-// userSystemd: the user's own systemd runs and has its group.
-func (d detector) userSystemd() bool {
-	dir := d.getenv("XDG_RUNTIME_DIR")
-	uid := strconv.Itoa(d.uid)
-	return dir != "" && exists(dir+"/systemd/private") &&
-		exists(filepath.Join(d.root, "user.slice/user-"+uid+".slice/user@"+uid+".service", "cgroup.procs"))
+// scope is the place below a service manager's group. Before it is there, what the manager has is what it will get.
+func (d detector) scope(f *Facts, manager, slice string) {
+	f.Manager, f.Slice, f.Base = Cgroupfs, slice, filepath.Join(manager, slice, scopeName)
+	f.Controllers = words(filepath.Join(d.root, f.Base, "cgroup.controllers"))
+	if len(f.Controllers) == 0 {
+		f.Controllers = words(filepath.Join(d.root, manager, "cgroup.controllers"))
+	}
+}
+
+func userService(uid int) string {
+	n := strconv.Itoa(uid)
+	return "/user.slice/user-" + n + ".slice/user@" + n + ".service"
+}
+
+// userSystemd is the run directory in which the user's own systemd listens; empty when that does not run. The variable
+// is often missing, or another user's, after su and sudo.
+func (d detector) userSystemd() string {
+	if !exists(filepath.Join(d.root, userService(d.uid), "cgroup.procs")) {
+		return ""
+	}
+	for _, dir := range []string{d.getenv("XDG_RUNTIME_DIR"), d.run + "/user/" + strconv.Itoa(d.uid)} {
+		if dir != "" && d.writable(dir+"/systemd/private") {
+			return dir
+		}
+	}
+	return ""
 }
 
 // direct finds a group in which this process may make others: beside its own if it may, because a group that holds

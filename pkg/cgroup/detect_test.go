@@ -16,8 +16,8 @@ func TestDetect(t *testing.T) {
 		base     string
 	}{
 		"delegated beside": {2, true, "0::/a/sh\n", map[string]string{"a/cgroup.procs": "", "a/cgroup.type": "domain", "a/cgroup.controllers": "memory"}, Cgroupfs, "/a"},
-		"systemd user": {2, true, "0::/x\n", map[string]string{"user.slice/user-7.slice/user@7.service/cgroup.procs": "", "systemd/private": ""}, Systemd,
-			"/user.slice/user-7.slice/user@7.service"},
+		"systemd user": {2, true, "0::/x\n", map[string]string{"user.slice/user-7.slice/user@7.service/cgroup.procs": "", "systemd/private": ""}, Cgroupfs,
+			"/user.slice/user-7.slice/user@7.service/user.slice/wherry.scope"},
 		"v1 rootless": {1, true, "1:memory:/\n", map[string]string{"memory/cgroup.procs": ""}, Disabled, ""},
 		"v1 root":     {1, false, "1:memory:/\n", map[string]string{"memory/cgroup.procs": ""}, Cgroupfs, "/"},
 		"nothing":     {0, true, "", nil, Disabled, ""},

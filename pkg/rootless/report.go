@@ -82,12 +82,22 @@ func Report() Status {
 	file, err := pauseFile(os.Getenv(join.EnvSingle) == "1")
 	if err != nil {
 		s.Problems = append(s.Problems, err.Error())
-	} else if pause, err := readPause(file); err == nil && pause.alive() {
-		s.PausePID = pause.PID
 	}
-	s.PauseFile = file
+	s.PauseFile, s.PausePID = file, PausePID()
 	s.Problems = append(s.Problems, p.problems(s.SingleID)...)
 	return s
+}
+
+// PausePID is the pause process of the user's namespace; 0: none alive.
+func PausePID() int {
+	file, err := pauseFile(os.Getenv(join.EnvSingle) == "1")
+	if err != nil {
+		return 0
+	}
+	if pause, err := readPause(file); err == nil && pause.alive() {
+		return pause.PID
+	}
+	return 0
 }
 
 // problems are the known obstacles, also those that have not been met because the namespace exists already.

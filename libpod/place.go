@@ -1,0 +1,40 @@
+package libpod
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/wherry-containers/wherry/libpod/spec"
+	"github.com/wherry-containers/wherry/pkg/cgroup"
+	"github.com/wherry-containers/wherry/pkg/rootless"
+)
+
+// place sees to it that the monitor, and the pause process with it, are in the control group that systemd delegates to
+// us: they outlive the login session then. The runtime may make the container's group only from in there.
+func (s *startup) place() error {
+	if !s.monitor.InGroup {
+		if err := s.facts.Place(s.monitor.Pid); err != nil {
+			return err
+		}
+	}
+	if pid := rootless.PausePID(); pid > 0 && s.e.host().rootless && !s.facts.Placed(pid) {
+		return s.facts.Place(pid)
+	}
+	return nil
+}
+
+// withoutGroup goes on without a control group when none can be had; a limit that was asked for is then an error.
+func (s *startup) withoutGroup(in *spec.Input, cause error) {
+	s.facts.Manager, s.facts.Controllers, s.facts.Why = cgroup.Disabled, nil, cause.Error()
+	s.runtime.Manager, in.Cgroup = cgroup.Disabled, s.facts
+	s.e.opts.Warn(fmt.Sprintf("container %q runs without a control group: %v", s.c.name(), cause))
+}
+
+// placeExec moves this process to where the runtime can move on into the container's group. It is needed in a login
+// session only, which is no part of what is delegated to the user.
+func (e *Engine) placeExec() {
+	facts := e.host().cgroup()
+	if facts.Outside {
+		facts.Place(os.Getpid()) // should that fail, the runtime says what it cannot do
+	}
+}

@@ -1,0 +1,95 @@
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/wherry-containers/wherry/pkg/systemd"
+)
+
+const (
+	scopeName   = "wherry.scope"
+	monitorsDir = "monitors" // below the scope: a group that has groups below must not have processes of its own
+)
+
+// Monitors opens the group of the monitors, for a process to be started right into it: that is far quicker than to move
+// it. It is nil where there is none, or none yet, or we may not: then Place does it.
+func (f Facts) Monitors() *os.File {
+	if f.Slice == "" || f.Outside {
+		return nil
+	}
+	fd, err := unix.Open(filepath.Join(Root, f.Base, monitorsDir), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	return os.NewFile(uintptr(fd), monitorsDir)
+}
+
+// attempts bounds how often Place tries again when the scope comes or goes at this very moment.
+const attempts = 10
+
+// Place moves a process of ours among the monitors in the delegated scope, and asks systemd for the scope if that is not
+// there. Where systemd does not run it does nothing.
+func (f Facts) Place(pid int) error {
+	if f.Slice == "" {
+		return nil
+	}
+	var err error
+	for try := range attempts {
+		if try > 0 {
+			time.Sleep(time.Duration(try) * 10 * time.Millisecond)
+		}
+		if err = f.place(pid); err == nil {
+			return nil
+		}
+		if unix.Kill(pid, 0) == unix.ESRCH {
+			break
+		}
+	}
+	return fmt.Errorf("make control group %s: %w", f.Base, err)
+}
+
+func (f Facts) place(pid int) error {
+	monitors := filepath.Join(Root, f.Base, monitorsDir)
+	err := write(monitors, "cgroup.procs", strconv.Itoa(pid))
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
+		err = f.systemd.StartScope(scopeName, f.Slice, "wherry's containers", pid)
+		if err == nil {
+			return f.settleIn(monitors, pid)
+		}
+		if !errors.Is(err, systemd.ErrExists) {
+			return err
+		}
+	}
+	return f.systemd.Attach(scopeName, "/"+monitorsDir, pid)
+}
+
+// settleIn waits until the new scope holds the process, and moves that out of the way of the controllers.
+func (f Facts) settleIn(monitors string, pid int) error {
+	scope, want := filepath.Dir(monitors), strconv.Itoa(pid)
+	for end := time.Now().Add(settle); !slices.Contains(words(filepath.Join(scope, "cgroup.procs")), want); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			return fmt.Errorf("systemd did not start %s within %v", scopeName, settle)
+		}
+	}
+	if err := unix.Mkdir(monitors, 0o755); err != nil && err != unix.EEXIST {
+		return err
+	}
+	return write(monitors, "cgroup.procs", want)
+}
+
+// Placed tells whether the process is in the delegated scope, or there is no need to be.
+func (f Facts) Placed(pid int) bool {
+	return f.Slice == "" || clean(ownPaths(fmt.Sprintf("/proc/%d/cgroup", pid))[""]) == filepath.Join(f.Base, monitorsDir)
+}
