@@ -97,7 +97,7 @@ func (s *startup) resolveInput(ctx context.Context, in *spec.Input) error {
 		return err
 	}
 	in.User = spec.User{UID: user.UID, GID: user.GID, Groups: user.Groups, Home: user.Home}
-	if err := s.makeWorkDir(in.Root); err != nil {
+	if err := s.makeWorkDir(in); err != nil {
 		return err
 	}
 	if in.Mounts, err = s.mounts(ctx, in); err != nil {
@@ -161,8 +161,8 @@ func (s *startup) devices() ([]specs.LinuxDevice, error) {
 }
 
 // makeWorkDir makes the working directory where the image has none, as Docker does. It cannot lead out of the root.
-func (s *startup) makeWorkDir(root string) error {
-	dir := s.c.Process.WorkDir
+func (s *startup) makeWorkDir(in *spec.Input) error {
+	dir, root := s.c.Process.WorkDir, in.Root
 	if dir == "/" {
 		return nil
 	}
@@ -173,15 +173,27 @@ func (s *startup) makeWorkDir(root string) error {
 		return nil
 	}
 	for _, m := range s.c.Mounts {
-		if dir == m.Target || strings.HasPrefix(dir, m.Target+"/") {
+		if within(dir, m.Target) {
 			return nil // it lies in a mount: the runtime makes it there
 		}
 	}
-	if err := safepath.MkdirAllIn(root, dir, 0o755, 0, 0); err != nil {
+	if err := makeDir(in, dir); err != nil {
 		return fmt.Errorf("make working directory %q: %w", dir, err)
 	}
 	return nil
 }
+
+// makeDir makes a directory in the root file system that belongs to the container's root.
+func makeDir(in *spec.Input, dir string) error {
+	uids, gids, err := spec.IDMappings(*in)
+	if err != nil {
+		return err
+	}
+	return safepath.MkdirAllIn(in.Root, dir, 0o755, outside(uids, 0), outside(gids, 0))
+}
+
+// within tells whether path is dir or lies below it.
+func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
 
 // filter adds the seccomp filter: a compiled one from the cache if there is one, else the section, and then the
 // filter that the runtime makes of it is kept after the start.
@@ -215,6 +227,9 @@ func (s *startup) job(sp *specs.Spec) monitor.Job {
 	c := s.c
 	start := ociruntime.Start{ID: c.ID, Bundle: filepath.Join(s.runDir, record.Bundle), PidFile: filepath.Join(s.runDir, record.PidFile),
 		LogFile: filepath.Join(s.runDir, "runtime.log")}
+	// The default filter denies all system calls on keys: then the monitor's keyring is as good as one of its own, and does
+	// not count against the user's quota.
+	start.KeepKeyring = spec.SeccompProfile(spec.Input{Config: &c.Config}) == ""
 	if c.Process.Terminal {
 		start.ConsoleSocket = filepath.Join(s.runDir, "console.sock")
 	}

@@ -42,6 +42,7 @@ type Start struct {
 	Bundle        string
 	PidFile       string
 	ConsoleSocket string // unix socket that receives the terminal's master; empty without terminal
+	KeepKeyring   bool   // no session keyring of its own: the caller's
 	LogFile       string // receives the runtime's messages, for Failure; empty: its stderr
 }
 
@@ -133,6 +134,9 @@ func (r *Runtime) global(logFile string) []string {
 // StartArgs is the command line (with argv[0]) that starts a container detached.
 func (r *Runtime) StartArgs(s Start) []string {
 	args := append(r.global(s.LogFile), "run", "--detach", "--bundle", s.Bundle, "--pid-file", s.PidFile)
+	if s.KeepKeyring && r.Kind != Other {
+		args = append(args, "--no-new-keyring")
+	}
 	if s.ConsoleSocket != "" {
 		args = append(args, "--console-socket", s.ConsoleSocket)
 	}

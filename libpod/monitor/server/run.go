@@ -54,6 +54,7 @@ func begin() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("become subreaper: %w", err)
 	}
+	joinKeyring()
 	s := newServer(job, catchSignals())
 	if f := s.first(); f != nil {
 		s.stopUplink()
