@@ -57,6 +57,9 @@ func (s *startup) mounts(ctx context.Context, in *spec.Input) ([]specs.Mount, er
 		if err != nil {
 			return nil, err
 		}
+		if err := makeTarget(in, wished, m); err != nil {
+			return nil, err
+		}
 		list = append(list, got)
 	}
 	return list, giveAway(in, wished, list)
@@ -82,6 +85,22 @@ func bindMount(m record.Mount, root string) (specs.Mount, error) {
 		kind = "bind"
 	}
 	return specs.Mount{Type: "bind", Source: m.Source, Destination: m.Target, Options: bindOptions(m, kind)}, nil
+}
+
+// makeTarget makes the directory that a link of the image at m's target points to. The runtime makes missing targets,
+// but not behind links.
+func makeTarget(in *spec.Input, wished []record.Mount, m record.Mount) error {
+	inOther := func(o record.Mount) bool { return o.Target != m.Target && within(m.Target, o.Target) }
+	if _, err := safepath.StatIn(in.Root, m.Target); !errors.Is(err, fs.ErrNotExist) || slices.ContainsFunc(wished, inOther) {
+		return nil
+	}
+	if source, err := os.Stat(m.Source); m.Type == "bind" && err == nil && !source.IsDir() {
+		return nil
+	}
+	if err := makeDir(in, m.Target); err != nil {
+		return fmt.Errorf("make the target of a mount: %w", err)
+	}
+	return nil
 }
 
 // checkKind refuses a file over a directory of the image and the reverse. Source is nil for a directory just made.

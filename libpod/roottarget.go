@@ -3,7 +3,6 @@ package libpod
 import (
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/wherry-containers/wherry/libpod/record"
 )
@@ -37,7 +36,7 @@ func isEmptyForAll(dir string) bool {
 // mountsFrom tells whether the container mounts dir itself, which the root would hide.
 func (s *startup) mountsFrom(dir string) bool {
 	for _, m := range s.c.Mounts {
-		if m.Type == "bind" && (m.Source == dir || strings.HasPrefix(m.Source, dir+"/")) {
+		if m.Type == "bind" && within(m.Source, dir) {
 			return true
 		}
 	}

@@ -17,6 +17,14 @@ import (
 // DNS is the address at which the uplink answers inside the namespace and passes queries on to the host's resolver.
 const DNS = "169.254.1.1"
 
+// The container's side of the uplink, slirp4netns's choice. Without them pasta gives it the host's own address, and then
+// nothing that listens there could be reached.
+const (
+	address = "10.0.2.100"
+	netmask = "24"
+	gateway = "10.0.2.2"
+)
+
 // Start connects the network namespace at the path netns and returns when it is ready. The uplink stays behind in the
 // background; its pid is in pidFile. It must be called from the namespace that it leads to.
 func Start(ctx context.Context, netns, pidFile string) error {
@@ -25,7 +33,8 @@ func Start(ctx context.Context, netns, pidFile string) error {
 		return startSlirp(ctx, netns, pidFile)
 	}
 	args := []string{"--config-net", "--quiet", "--pid", pidFile, "--dns-forward", DNS,
-		"-t", "none", "-u", "none", "-T", "none", "-U", "none", "--no-map-gw", "--netns", netns}
+		"-t", "none", "-u", "none", "-T", "none", "-U", "none", "--no-map-gw",
+		"--address", address, "--netmask", netmask, "--gateway", gateway, "--netns", netns}
 	if realuser.UID() == 0 {
 		args = append(args, "--runas", "0") // else it drops to nobody, who may not open the namespace
 	}
