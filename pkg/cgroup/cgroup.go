@@ -9,6 +9,7 @@ package cgroup
 import (
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/systemd"
@@ -53,11 +54,33 @@ func (f Facts) Has(controller string) bool { return slices.Contains(f.Controller
 // Missing is the error for a limit that needs a controller which is not there; flag is the option asked for (--memory).
 func (f Facts) Missing(controller, flag string) error {
 	why := ""
-	if f.Why != "" {
+	if f.Why != "" && !f.lacks(controller) {
 		why = ": " + f.Why
 	}
 	return errdefs.New(errdefs.ErrUnsupported, "%s needs the cgroup controller %q, which is not available%s (%s)",
 		flag, controller, why, f.fix(controller))
+}
+
+// lacks: the kernel itself does not offer the controller in version 2.
+func (f Facts) lacks(controller string) bool {
+	return f.Version == 2 && !f.Has(controller) && !slices.Contains(f.Kernel, controller)
+}
+
+// Warning is what a user should know who has asked for no limit; empty when all is well.
+func (f Facts) Warning() string {
+	if f.Manager == Disabled {
+		return "containers get no control group: " + f.Why
+	}
+	var held []string
+	for _, c := range []string{"cpu", "memory", "pids"} {
+		if !f.Has(c) && !f.lacks(c) {
+			held = append(held, c)
+		}
+	}
+	if len(held) == 0 {
+		return ""
+	}
+	return "containers cannot be limited in " + strings.Join(held, ", ") + ": " + f.Why + " (" + f.fix(held[0]) + ")"
 }
 
 func (f Facts) fix(controller string) string {
@@ -66,15 +89,17 @@ func (f Facts) fix(controller string) string {
 		return "run it as root, or boot with systemd.unified_cgroup_hierarchy=1"
 	case f.Version != 2:
 		return "leave the limit out, or mount cgroup2 at " + Root
-	case slices.Contains(f.Kernel, controller) && f.Rootless:
+	case f.lacks("memory") && controller == "memory":
+		return "the kernel has it off: on a Raspberry Pi add cgroup_enable=memory cgroup_memory=1 to /boot/firmware/cmdline.txt and reboot"
+	case f.lacks(controller):
+		return "the kernel lacks it; leave the limit out"
+	case f.Rootless && f.Manager == Cgroupfs:
 		return "delegate it: put [Service] and Delegate=cpu cpuset io memory pids into " +
 			"/etc/systemd/system/user@.service.d/delegate.conf, then systemctl daemon-reload and log in again"
-	case controller == "memory":
-		return "the kernel has it off: on a Raspberry Pi add cgroup_enable=memory cgroup_memory=1 to /boot/firmware/cmdline.txt and reboot"
 	case f.Rootless:
 		return "ask for it in a session of systemd that delegates it, or run as root"
 	}
-	return "the kernel lacks it; leave the limit out"
+	return "leave the limit out"
 }
 
 // SpecPath is linux.cgroupsPath for container id; empty when Manager is Disabled.

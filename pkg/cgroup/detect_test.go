@@ -3,6 +3,7 @@ package cgroup
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -34,6 +35,31 @@ func TestDetect(t *testing.T) {
 				writable: func(p string) bool { return exists(p) }}
 			if f := d.detect(c.rootless); f.Manager != c.manager || f.Base != c.base {
 				t.Errorf("%+v", f)
+			}
+		})
+	}
+}
+
+func TestMissing(t *testing.T) {
+	user := Facts{Version: 2, Rootless: true, Manager: Cgroupfs, Controllers: []string{"pids", "cpu"}, Kernel: []string{"pids", "cpu", "memory"},
+		Why: "systemd does not delegate it to your session"}
+	for name, c := range map[string]struct {
+		facts                  Facts
+		controller, want, warn string
+	}{
+		"not delegated": {user, "memory", "does not delegate it to your session (delegate it:", "limited in memory: systemd does not"},
+		"not in kernel": {user, "cpuset", "not available (the kernel lacks it", "limited in memory: systemd does not"},
+		"no group": {Facts{Version: 2, Rootless: true, Manager: Disabled, Kernel: []string{"cpu"}, Why: "no bus"}, "cpu", ": no bus (ask for it",
+			"no control group: no bus"},
+		"all well": {Facts{Version: 2, Manager: Cgroupfs, Controllers: []string{"pids", "cpu", "memory"}, Kernel: []string{"pids", "cpu", "memory"}},
+			"cpuset", "the kernel lacks it", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := c.facts.Missing(c.controller, "--x"); !strings.Contains(err.Error(), c.want) {
+				t.Error(err)
+			}
+			if w := c.facts.Warning(); !strings.Contains(w, c.warn) || (c.warn == "") != (w == "") {
+				t.Error(w)
 			}
 		})
 	}

@@ -94,8 +94,8 @@ func collect(ctx context.Context, env *cmdkit.Env) (*report, error) {
 	}
 	facts := cgroup.Detect(env.Getenv, r.Rootless.Rootless, r.Rootless.UID)
 	r.CgroupDriver, r.CgroupVersion, r.CgroupControllers = string(facts.Manager), fmt.Sprint(facts.Version), facts.Controllers
-	if facts.Why != "" {
-		r.Warnings = append(r.Warnings, facts.Why)
+	if warning := facts.Warning(); warning != "" {
+		r.Warnings = append(r.Warnings, warning)
 	}
 	return r, nil
 }
