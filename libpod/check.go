@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"time"
 
+	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/recorddir"
 )
@@ -73,6 +76,10 @@ func (k *checker) record(id string) {
 		return
 	}
 	c, err := e.load(id)
+	if errors.Is(err, errdefs.ErrBroken) && e.readRecord(id, record.ConfigFile, &record.Config{}) == nil {
+		k.report(object, err.Error(), func() error { return e.mendState(id) })
+		return
+	}
 	if err != nil {
 		k.report(object, err.Error(), nil)
 		return
@@ -96,6 +103,22 @@ func ignoreGone(err error) error {
 		return nil
 	}
 	return err
+}
+
+// mendState replaces a state that cannot be read by what is known without it. The caller holds the lock.
+func (e *Engine) mendState(id string) error {
+	c := &container{live: e.loadLive(id)}
+	if err := e.readRecord(id, record.ConfigFile, &c.Config); err != nil {
+		return err
+	}
+	c.state = record.State{Status: record.Exited, ExitCode: exitUnknown, FinishedAt: time.Now().UTC()}
+	if c.running() || c.monitored() {
+		c.state = record.State{Status: record.Running, BootID: c.live.BootID, StartedAt: c.live.StartedAt}
+	}
+	if names := e.namesOf(id); len(names) > 0 && !slices.Contains(names, c.Config.Name) {
+		c.state.Name = names[0] // it had been renamed
+	}
+	return e.writeState(c)
 }
 
 func (k *checker) leftRunDir(c *container) bool {

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -77,8 +78,30 @@ func binary(kind string) (string, error) {
 	return path, err
 }
 
+// images keeps the image of the first store for the others: it takes longer to make than to read.
+var images struct {
+	sync.Mutex
+	busybox []byte
+}
+
 func (s *Store) importImage(dir string) error {
 	tar := filepath.Join(dir, "busybox.tar")
+	if err := s.makeImage(tar); err != nil {
+		return err
+	}
+	r := s.exec(nil, "import", "--change", "CMD [\"sh\"]", tar, Image)
+	if r.Code != 0 {
+		return fmt.Errorf("import the test image: exit %d: %s", r.Code, r.Stderr)
+	}
+	return nil
+}
+
+func (s *Store) makeImage(tar string) error {
+	images.Lock()
+	defer images.Unlock()
+	if len(images.busybox) > 0 {
+		return os.WriteFile(tar, images.busybox, 0o644)
+	}
 	script := filepath.Join(filepath.Dir(s.Bin), "../test/setup/image.sh")
 	if _, err := os.Stat(script); err != nil {
 		script = filepath.Join(filepath.Dir(s.Bin), "../../test/setup/image.sh") // bin/fault lies one deeper
@@ -86,10 +109,7 @@ func (s *Store) importImage(dir string) error {
 	if out, err := exec.Command(script, "busybox", tar).CombinedOutput(); err != nil {
 		return fmt.Errorf("make the test image: %w: %s", err, out)
 	}
-	r := s.exec(nil, "import", "--change", "CMD [\"sh\"]", tar, Image)
-	if r.Code != 0 {
-		return fmt.Errorf("import the test image: exit %d: %s", r.Code, r.Stderr)
-	}
+	images.busybox, _ = os.ReadFile(tar) // only saves time
 	return nil
 }
 

@@ -56,7 +56,7 @@ func alive(pid int) bool {
 	return err == nil && !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
 }
 
-func TestExitCodes(t *testing.T) {
+func TestRunExitCodes(t *testing.T) {
 	t.Parallel()
 	for script, want := range map[string]int{"exit 0": 0, "exit 3": 3, "exit 125": 125, "kill -9 $$; exit 9": 9, "(exec sh -c 'kill -TERM $$') 2>/dev/null; exit $?": 143} {
 		if r := shared.Try(t, "run", "--rm", testkit.Image, "sh", "-c", script); r.Code != want {

@@ -175,7 +175,11 @@ func (s *Server) toTrash(path, name string) error {
 		return err
 	}
 	target := filepath.Join(s.job.Trash, name)
-	if err := os.Rename(path, target); err != nil {
+	err := os.Rename(path, target)
+	if errors.Is(err, fs.ErrNotExist) && os.Mkdir(s.job.Trash, 0o700) == nil {
+		err = os.Rename(path, target)
+	}
+	if err != nil {
 		return err
 	}
 	s.end.trash = append(s.end.trash, target)
