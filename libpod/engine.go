@@ -77,18 +77,25 @@ func (e *Engine) load(id string) (*container, error) {
 		return nil, err
 	}
 	if c.Version > record.Version {
-		return nil, errdefs.New(errdefs.ErrNewerVersion,
-			"container %s was written by a newer version of wherry (upgrade wherry, or remove it with rm)", shortID(id))
+		return nil, errNewer(id)
 	}
 	err := e.readRecord(id, record.StateFile, &c.state)
 	if err != nil && !errors.Is(err, errdefs.ErrNotFound) {
 		return nil, err
+	}
+	if c.state.Version > record.Version {
+		return nil, errNewer(id)
 	}
 	if c.state.Status == "" {
 		c.state.Status = record.Created
 	}
 	c.live = e.loadLive(id)
 	return c, nil
+}
+
+func errNewer(id string) error {
+	return errdefs.New(errdefs.ErrNewerVersion,
+		"container %s was written by a newer version of wherry (upgrade wherry; wherry rm -f removes it)", shortID(id))
 }
 
 func (e *Engine) readRecord(id, file string, into any) error {

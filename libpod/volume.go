@@ -114,7 +114,7 @@ func (e *Engine) loadVolume(name string) (*volumeRecord, error) {
 		return nil, errdefs.New(errdefs.ErrBroken, "volume %q has a broken %s: %v (wherry volume rm -f %s removes it)", name, volumeFile, err, name)
 	}
 	if rec.Version > record.Version {
-		return nil, errdefs.New(errdefs.ErrNewerVersion, "volume %q was written by a newer version of wherry (upgrade wherry)", name)
+		return nil, errdefs.New(errdefs.ErrNewerVersion, "volume %q was written by a newer version of wherry (upgrade wherry; wherry volume rm -f %s removes it)", name, name)
 	}
 	rec.Volume.Anonymous = rec.Anonymous
 	rec.Volume.Mountpoint = filepath.Join(e.volumes.Path(name), volumeData)
@@ -261,7 +261,7 @@ func (e *Engine) removeVolume(name string, broken bool) error {
 		return err
 	}
 	defer lock.Unlock()
-	if _, err := e.loadVolume(name); errors.Is(err, errdefs.ErrBroken) && !broken {
+	if _, err := e.loadVolume(name); err != nil && !broken && (errors.Is(err, errdefs.ErrBroken) || errors.Is(err, errdefs.ErrNewerVersion)) {
 		return err
 	}
 	users, err := e.volumeUsers(context.Background()) // the check must not be cut short by a cancel
