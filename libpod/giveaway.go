@@ -46,6 +46,19 @@ func outside(mappings []specs.LinuxIDMapping, id uint32) int {
 	return int(id)
 }
 
+// inner is the reverse of outside; an id that the container does not have becomes its root.
+func inner(mappings []specs.LinuxIDMapping, id uint32) uint32 {
+	if len(mappings) == 0 {
+		return id
+	}
+	for _, m := range mappings {
+		if id >= m.HostID && id-m.HostID < m.Size {
+			return m.ContainerID + id - m.HostID
+		}
+	}
+	return 0
+}
+
 // chownTree changes the owner of path and, without following links, of all below it. What has the owner already is not
 // touched: chown takes set-user-id bits away.
 func chownTree(path string, uid, gid int) error {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/wherry-containers/wherry/libpod/record"
@@ -50,7 +51,7 @@ func (s *startup) mounts(ctx context.Context, in *spec.Input) ([]specs.Mount, er
 		case "volume":
 			got, err = s.volumeMount(ctx, m, root)
 		case "tmpfs":
-			got = tmpfsMount(m)
+			got, err = tmpfsMount(in, m)
 		default:
 			err = errdefs.New(errdefs.ErrUnsupported, "mount type %q is not there yet (bind, volume and tmpfs are)", m.Type)
 		}
@@ -132,16 +133,38 @@ func kernelOptions(options []string) []string {
 	return slices.DeleteFunc(slices.Clone(options), func(o string) bool { return o == "U" || o == "rw" || o == "ro" })
 }
 
-// tmpfsMount has Docker's defaults, which the options may override.
-func tmpfsMount(m record.Mount) specs.Mount {
-	options := append([]string{"nosuid", "nodev", "noexec"}, kernelOptions(m.Options)...)
-	if slices.Contains(m.Options, "exec") {
-		options = slices.DeleteFunc(options, func(o string) bool { return o == "noexec" })
+// tmpfsMount has Docker's defaults, which the options may override. Over a directory of the image it has that one's
+// mode and owner, which runc would see to and crun would not.
+func tmpfsMount(in *spec.Input, m record.Mount) (specs.Mount, error) {
+	options := []string{"nosuid", "nodev", "noexec"}
+	if over, err := safepath.StatIn(in.Root, m.Target); err == nil && over.IsDir() {
+		like, err := ownerOptions(in, over)
+		if err != nil {
+			return specs.Mount{}, err
+		}
+		options = append(options, like...)
+	} else if err == nil {
+		return specs.Mount{}, errdefs.New(errdefs.ErrInvalid, "cannot mount a tmpfs over %q, which is a file in the image", m.Target)
 	}
+	options = append(options, kernelOptions(m.Options)...)
+	options = slices.DeleteFunc(options, func(o string) bool {
+		allowed, isDefault := strings.CutPrefix(o, "no")
+		return isDefault && slices.Contains(m.Options, allowed)
+	})
 	if m.ReadOnly {
 		options = append(options, "ro")
 	}
-	return specs.Mount{Type: "tmpfs", Source: "tmpfs", Destination: m.Target, Options: options}
+	return specs.Mount{Type: "tmpfs", Source: "tmpfs", Destination: m.Target, Options: options}, nil
+}
+
+// ownerOptions are the options that give a tmpfs the mode and the owner of a directory.
+func ownerOptions(in *spec.Input, dir os.FileInfo) ([]string, error) {
+	uids, gids, err := spec.IDMappings(*in)
+	st, ok := dir.Sys().(*syscall.Stat_t)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return []string{fmt.Sprintf("mode=%o", st.Mode&0o7777), fmt.Sprintf("uid=%d", inner(uids, st.Uid)), fmt.Sprintf("gid=%d", inner(gids, st.Gid))}, nil
 }
 
 // volumeMount mounts a volume, which is made again if it was removed meanwhile. A fresh one takes over the content of

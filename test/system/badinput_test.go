@@ -38,6 +38,7 @@ func TestBadFlags(t *testing.T) {
 		"mount-key":        {`type tmpfs has no key "bogus"`, []string{"--mount", "type=tmpfs,target=/x,bogus=1"}},
 		"mount-size":       {`tmpfs-size "x"`, []string{"--mount", "type=tmpfs,target=/x,tmpfs-size=x"}},
 		"tmpfs-option":     {`a tmpfs has no option "bogus"`, []string{"--tmpfs", "/x:bogus"}},
+		"tmpfs-over-file":  {`cannot mount a tmpfs over "/etc/passwd"`, []string{"--tmpfs", "/etc/passwd"}},
 		"tmpfs-size":       {"size=bogus is not a number", []string{"--tmpfs", "/x:size=bogus"}},
 		"env-no-name":      {`invalid -e "=x"`, []string{"-e", "=x"}},
 		"env-empty":        {`invalid -e ""`, []string{"-e", ""}},

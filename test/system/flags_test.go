@@ -74,6 +74,7 @@ func TestFlagsSeenInside(t *testing.T) {
 		"env-file":          {[]string{"--env-file", env, "-e", "BOTH=flag"}, `echo "$FILE|$CALLER|$BOTH"`, "from file|caller's|flag"},
 		"env-default":       {nil, `echo "$HOME|$HOSTNAME" | sed "s/$(hostname)/host/"; echo $PATH`, "/root|host\n/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
 		"env-not-inherited": {nil, `echo ${CALLER-no}`, "no"},
+		"empty-values":      {[]string{"-w", "", "--name", "", "--hostname", "", "--user", "", "--umask", "", "--stop-signal", "", "--log-driver", ""}, "pwd; id -u; umask; hostname | wc -c", "/\n0\n0022\n13"},
 		"workdir":           {[]string{"-w", "/var/log"}, "pwd", "/var/log"},
 		"workdir-made":      {[]string{"-w", "/a/b c/d"}, "pwd; stat -c %u:%g:%a .", "/a/b c/d\n0:0:755"},
 		"user-name":         {[]string{"--user", "user"}, "id -u; id -g; echo $HOME", "1000\n1000\n/home/user"},

@@ -15,9 +15,15 @@ import (
 	"github.com/wherry-containers/wherry/pkg/signals"
 )
 
-// checked is a text flag whose value must pass check.
+// checked is a text flag whose value must pass check. An empty one is as good as none, as in Docker: scripts write
+// --name "$NAME".
 func checked(p *string, names, usage string, check func(string) error) *cmdkit.Flag {
+	unset := *p
 	f := cmdkit.Func(names, usage, func(s string) error {
+		if s == "" {
+			*p = unset
+			return nil
+		}
 		*p = s
 		return check(s)
 	})
