@@ -2,6 +2,7 @@
 # guest: ns
 # user: root
 # A login session lies outside of what systemd delegates to the user. Containers started there, and their end.
+# shellcheck source=test/guest/lib/guest.sh
 . /host/test/guest/lib/guest.sh
 service=/user.slice/user-1001.slice/user@1001.service
 scope=$service/user.slice/wherry.scope
@@ -28,7 +29,7 @@ say "in the user's manager: run --rm $(systemd-run --user -M tester@ --quiet --p
 check 'stop and rm' session $W rm -f -t 0 a
 wait
 
-check 'run without linger' session $W run -d --name b --network none busybox sleep 1000
+check 'run without linger' session $W run -d --init --name b --network none busybox sleep 1000
 pid=$(inside 'pid_of b')
 check 'linger off, and the user is logged out' loginctl disable-linger tester
 loginctl terminate-user tester

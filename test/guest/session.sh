@@ -1,6 +1,7 @@
 #!/bin/bash
 # guest: ns
 # A user's own systemd: one delegated scope holds all containers; what lives where, what survives what, what it costs.
+# shellcheck source=test/guest/lib/guest.sh
 . /host/test/guest/lib/guest.sh
 service=/user.slice/user-1001.slice/user@1001.service
 scope=$service/user.slice/wherry.scope
@@ -43,7 +44,7 @@ check 'rm without monitor' $W rm b
 check 'its group is gone' test ! -e "$groups$scope/wherry-$id"
 check 'nor does its process run' test ! -e "/proc/$pid"
 
-check 'run from a unit that ends' systemd-run --user --quiet --wait --collect $W run -d --name c --network none busybox sleep 1000
+check 'run from a unit that ends' systemd-run --user --quiet --wait --collect $W run -d --init --name c --network none busybox sleep 1000
 same 'the container survives the unit' running "$(state_of c)"
 check 'exec into it' $W exec c true
 same 'its monitor does, too' $scope/monitors "$(group_of "$(parent_of "$(pid_of c)")")"
