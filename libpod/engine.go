@@ -177,19 +177,17 @@ func (e *Engine) writeState(c *container) error {
 
 // withContainer runs fn on the container that ref names, locked, fresh and settled.
 func (e *Engine) withContainer(ctx context.Context, ref string, fn func(*container) error) error {
-	id, err := e.resolve(ref)
-	if err != nil {
-		return err
-	}
-	return e.containers.WithLock(ctx, id, func() error {
-		c, err := e.load(id)
-		if err != nil {
-			return err
-		}
-		if err := e.settle(c); err != nil {
-			return err
-		}
-		return fn(c)
+	return e.onContainer(ref, func(id string) error {
+		return e.containers.WithLock(ctx, id, func() error {
+			c, err := e.load(id)
+			if err != nil {
+				return err
+			}
+			if err := e.settle(c); err != nil {
+				return err
+			}
+			return fn(c)
+		})
 	})
 }
 

@@ -52,13 +52,16 @@ func (e *Engine) Exec(ctx context.Context, ref string, opts ExecOptions) (int, e
 		return e.execTerminal(ctx, runtime, x, opts)
 	}
 	code, err := runtime.Exec(ctx, x)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, errdefs.New(errdefs.ErrState, "container %q has just ended", c.name()) // and its run directory with it
+	}
 	return code, saidAlready(runtime, opts, err)
 }
 
-// saidAlready leaves only the exit status of an error that crun has written to the caller's own stderr: it finds out in
-// the container that the command is not there, where that is the only way to speak.
+// saidAlready leaves only the exit status of an error that crun has written to the caller's own stderr too: in the
+// container, where it finds out that the command is not there, that is the only way to speak.
 func saidAlready(runtime *ociruntime.Runtime, opts ExecOptions, err error) error {
-	said := errors.Is(err, errdefs.ErrNoCommand) || errors.Is(err, errdefs.ErrNotExecutable)
+	said := errors.Is(err, errdefs.ErrNoCommand) || errors.Is(err, errdefs.ErrNotExecutable) || errors.Is(err, errdefs.ErrState)
 	if !said || opts.Detach || opts.Stderr == nil || runtime.Kind != ociruntime.Crun {
 		return err
 	}

@@ -3,26 +3,29 @@ package libpod
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 
 	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
+	"github.com/wherry-containers/wherry/pkg/procs"
 	"github.com/wherry-containers/wherry/pkg/signals"
+	"golang.org/x/sys/unix"
 )
 
 // Remove takes a container away with its read-write layer and logs. A running one only with Force.
 func (e *Engine) Remove(ctx context.Context, ref string, opts RemoveOptions) error {
-	id, err := e.resolve(ref)
-	if err != nil {
-		return err
-	}
-	err = e.markRemoving(id, opts)
+	return e.onContainer(ref, func(id string) error { return e.remove(ctx, id, opts) })
+}
+
+func (e *Engine) remove(ctx context.Context, id string, opts RemoveOptions) error {
+	gone, err := e.beginRemoval(ctx, id, opts)
 	if errors.Is(err, errdefs.ErrBroken) || errors.Is(err, errdefs.ErrNewerVersion) {
 		return e.removeBroken(ctx, id, opts, err)
 	}
-	if err != nil {
+	if err != nil || gone {
 		return err
 	}
 	faultpoint.Hit("remove.marked")
@@ -38,26 +41,50 @@ func (e *Engine) Remove(ctx context.Context, ref string, opts RemoveOptions) err
 	return e.finishRemoval(ctx, id, opts)
 }
 
-// markRemoving notes the intent, so that nobody starts the container while it is taken down.
-func (e *Engine) markRemoving(id string, opts RemoveOptions) error {
+// beginRemoval takes away a container of which nothing runs. Of another one it notes the intent, so that nobody starts it
+// while it is taken down.
+func (e *Engine) beginRemoval(ctx context.Context, id string, opts RemoveOptions) (gone bool, err error) {
 	lock, err := e.containers.Acquire(id)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer lock.Unlock()
 	c, err := e.load(id)
 	if err != nil {
-		return err
+		return false, err
 	}
 	status := c.status()
 	if (status == record.Running || status == record.Restarting) && !opts.Force {
-		return errdefs.New(errdefs.ErrState, "container %q is %s (stop it first, or use --force)", c.name(), status)
+		return false, errdefs.New(errdefs.ErrState, "container %q is %s (stop it first, or use --force)", c.name(), status)
 	}
 	if c.live == nil && !c.stale() {
-		return e.settleLeftovers(c)
+		if err := e.settleLeftovers(c); err != nil {
+			return false, err
+		}
+		return true, e.dropRecord(c, opts.Volumes)
 	}
 	c.state.Status, c.state.UserStopped = record.Removing, true
-	return e.writeState(c)
+	err = e.writeState(c)
+	if noSpace(err) && opts.Force {
+		return false, e.dropMonitor(ctx, c)
+	}
+	return false, err
+}
+
+// noSpace tells whether a write failed for the want of room, which removal is to give.
+func noSpace(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+
+// dropMonitor kills the monitor of a container that is about to be removed and on which nothing can be noted: nobody is
+// left then who would start it again.
+func (e *Engine) dropMonitor(ctx context.Context, c *container) error {
+	if !c.monitored() {
+		return nil
+	}
+	err := procs.PidfdSignal(c.live.Monitor, c.live.MonitorStart, syscall.SIGKILL)
+	if err != nil && !errors.Is(err, procs.ErrGone) {
+		return fmt.Errorf("end the monitor of container %q: %w", c.name(), err)
+	}
+	return awaitProcess(ctx, c.live.Monitor, c.live.MonitorStart)
 }
 
 func (e *Engine) endForRemoval(ctx context.Context, c *container, opts RemoveOptions) error {

@@ -73,3 +73,20 @@ func (e *Engine) ResolveIDs(_ context.Context, refs ...string) ([]string, error)
 	}
 	return ids, nil
 }
+
+// onContainer runs fn on the container that ref names. Where that one is removed meanwhile ref may name another one by
+// then; else the error tells that there is none.
+func (e *Engine) onContainer(ref string, fn func(id string) error) error {
+	last := ""
+	for {
+		id, err := e.resolve(ref)
+		if err != nil {
+			return err
+		}
+		err = fn(id)
+		if !errors.Is(err, errdefs.ErrNotFound) || id == last {
+			return err
+		}
+		last = id
+	}
+}

@@ -25,11 +25,15 @@ import (
 )
 
 // Start starts a container that does not run. With opts.Attach it stays until the end and returns the exit code.
-func (e *Engine) Start(ctx context.Context, ref string, opts StartOptions) (int, error) {
-	id, err := e.resolve(ref)
-	if err != nil {
-		return 0, err
-	}
+func (e *Engine) Start(ctx context.Context, ref string, opts StartOptions) (code int, err error) {
+	err = e.onContainer(ref, func(id string) error {
+		code, err = e.start(ctx, id, opts)
+		return err
+	})
+	return code, err
+}
+
+func (e *Engine) start(ctx context.Context, id string, opts StartOptions) (int, error) {
 	c, lock, err := e.acquireRested(ctx, id)
 	if err != nil {
 		return 0, err

@@ -50,7 +50,11 @@ func (e *Engine) markStopped(ctx context.Context, ref string) (*container, error
 			return nil
 		}
 		c.state.UserStopped = true
-		return e.writeState(c)
+		err := e.writeState(c)
+		if noSpace(err) && (c.Lifecycle.Restart == "" || c.Lifecycle.Restart == "no") {
+			return nil // there is no restart policy that would have to know
+		}
+		return err
 	})
 	return running, err
 }

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -15,7 +14,12 @@ import (
 
 // execConsole runs cmd, an exec of crun, which sends us the process' terminal: crun itself would give it the size of
 // ours once, and never again.
-func (r *Runtime) execConsole(ctx context.Context, e Exec, cmd *exec.Cmd, dir string) (int, error) {
+func (r *Runtime) execConsole(ctx context.Context, e Exec, cmd *exec.Cmd, log *os.File) (int, error) {
+	dir, err := os.MkdirTemp(e.Dir, "exec-")
+	if err != nil {
+		return 0, fmt.Errorf("exec in container %s: %w", e.ID, err)
+	}
+	defer os.RemoveAll(dir)
 	listener, path, done, err := listenShort(dir, "console.sock")
 	if err != nil {
 		return 0, fmt.Errorf("exec in container %s: %w", e.ID, err)
@@ -31,7 +35,7 @@ func (r *Runtime) execConsole(ctx context.Context, e Exec, cmd *exec.Cmd, dir st
 	waited := cmd.Wait()
 	listener.Close() // crun may have ended without a word
 	consoleErr := <-received
-	code, err := r.status(ctx, waited, filepath.Join(dir, "log"))
+	code, err := r.status(ctx, waited, log)
 	if err == nil && code == 0 && consoleErr != nil {
 		return 0, fmt.Errorf("exec in container %s: terminal: %w", e.ID, consoleErr)
 	}

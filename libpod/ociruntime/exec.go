@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"syscall"
 
 	"github.com/creack/pty"
@@ -22,7 +21,7 @@ import (
 type Exec struct {
 	ID      string
 	Process *specs.Process
-	Dir     string   // directory for the process file, private to the caller (the container's run directory)
+	Dir     string   // directory for a terminal's socket, private to the caller (the container's run directory)
 	PidFile string   // optional
 	Detach  bool     // return when the process has started
 	Stdin   *os.File // nil: /dev/null
@@ -36,20 +35,22 @@ type Exec struct {
 // Exec runs a process in a container and returns its exit status; an error is of kind errdefs.ErrNoCommand or
 // ErrNotExecutable where that is the cause, and carries the runtime's own last line.
 func (r *Runtime) Exec(ctx context.Context, e Exec) (int, error) {
-	dir, err := os.MkdirTemp(e.Dir, "exec-")
-	if err != nil {
-		return 0, fmt.Errorf("exec in container %s: %w", e.ID, err)
-	}
-	defer os.RemoveAll(dir)
-	file, log := filepath.Join(dir, "process.json"), filepath.Join(dir, "log")
 	data, err := lazyjson.Marshal(e.Process)
 	if err != nil {
 		return 0, fmt.Errorf("exec in container %s: %w", e.ID, err)
 	}
-	if err := os.WriteFile(file, data, 0o600); err != nil {
+	// Files in memory: they go with us, and do not go with the run directory of a container that ends meanwhile.
+	process, err := memoryFile("process", data)
+	if err != nil {
 		return 0, fmt.Errorf("exec in container %s: %w", e.ID, err)
 	}
-	args := append(r.global(log), "exec", "--process", file)
+	defer process.Close()
+	log, err := memoryFile("log", nil)
+	if err != nil {
+		return 0, fmt.Errorf("exec in container %s: %w", e.ID, err)
+	}
+	defer log.Close()
+	args := append(r.global(log.Name()), "exec", "--process", process.Name())
 	if e.PidFile != "" {
 		args = append(args, "--pid-file", e.PidFile)
 	}
@@ -69,7 +70,7 @@ func (r *Runtime) Exec(ctx context.Context, e Exec) (int, error) {
 	}
 	faultpoint.Hit("exec.prepared")
 	if e.Console != nil && r.Kind == Crun {
-		return r.execConsole(ctx, e, cmd, dir)
+		return r.execConsole(ctx, e, cmd, log)
 	}
 	if err := e.start(cmd); err != nil {
 		return 0, fmt.Errorf("execute %s: %w", r.Path, err)
@@ -133,8 +134,11 @@ func guarded(f *os.File) io.Writer {
 	return f
 }
 
+// maxLog bounds what is read of a runtime's messages.
+const maxLog = 64 << 10
+
 // status tells the process' own exit status from a failure of the runtime, which alone writes to the log.
-func (r *Runtime) status(ctx context.Context, waited error, log string) (int, error) {
+func (r *Runtime) status(ctx context.Context, waited error, log *os.File) (int, error) {
 	if waited == nil {
 		return 0, nil
 	}
@@ -145,7 +149,7 @@ func (r *Runtime) status(ctx context.Context, waited error, log string) (int, er
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	if text, _ := os.ReadFile(log); lastLine(string(text)) != "" {
+	if text, _ := io.ReadAll(io.NewSectionReader(log, 0, maxLog)); lastLine(string(text)) != "" {
 		return 0, r.Failure(string(text))
 	}
 	if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {

@@ -70,3 +70,17 @@ func fill(dst, src *os.File) error {
 	_, err = unix.FcntlInt(dst.Fd(), unix.F_ADD_SEALS, seals)
 	return err
 }
+
+// memoryFile is a file in memory with data in it. Its name is a path by which a child of ours can open it.
+func memoryFile(name string, data []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate("wherry-"+name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("make memory file: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), fd))
+	if _, err := f.Write(data); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}

@@ -118,7 +118,7 @@ func (d Dir) New(id string) (*Lock, error) {
 
 // Setup makes the directories of the set.
 func (d Dir) Setup() error {
-	for _, dir := range []string{d.Root, d.Names, d.Trash} {
+	for _, dir := range []string{d.Names, d.Trash, d.Root} { // the one that others look for comes last
 		if dir == "" {
 			continue
 		}

@@ -75,8 +75,10 @@ func (s *Server) finish() {
 func (s *Server) recordEnd() error {
 	return s.withState(func(st *record.State) error {
 		s.end.brief = st.Status == record.Removing
-		st.Status, st.FinishedAt = record.Exited, s.end.at
-		st.ExitCode, st.OOMKilled = s.end.code, s.end.oom
+		if st.Status != record.Removing { // else nobody may start it again before it is gone
+			st.Status = record.Exited
+		}
+		st.FinishedAt, st.ExitCode, st.OOMKilled = s.end.at, s.end.code, s.end.oom
 		st.RestartCount = s.restart.Count
 		st.Error = s.end.reason
 		if st.Error == "" {
