@@ -238,7 +238,7 @@ func (s *startup) job(sp *specs.Spec) monitor.Job {
 		Runtime: s.runtime.Path, StartArgs: s.runtime.StartArgs(start), Env: s.runtime.Env(),
 		Terminal: c.Process.Terminal, OpenStdin: c.Process.OpenStdin, StdinOnce: c.Process.StdinOnce,
 		Log: c.Log, LogAttrs: c.logAttrs(), LogTag: c.Log.Opts["tag"], Lifecycle: c.Lifecycle, Health: c.Health,
-		Cgroups: s.facts.Dirs(c.ID), Leftovers: s.runtime.Leftovers(c.ID), BootID: bootID(),
+		Cgroups: s.facts.Dirs(c.ID), Scope: s.facts.Scope(), Leftovers: s.runtime.Leftovers(c.ID), BootID: bootID(),
 		UplinkPid: filepath.Join(s.runDir, uplinkPidFile),
 	}
 	if c.Lifecycle.AutoRemove {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wherry-containers/wherry/libpod/record"
+	"github.com/wherry-containers/wherry/pkg/systemd"
 )
 
 // File descriptors that the engine hands to the monitor.
@@ -36,13 +37,14 @@ type Job struct {
 	LogTag     string
 	Lifecycle  record.Lifecycle
 	Health     *record.Health
-	ExecArgs   []string // arguments (with argv[0]) of the runtime up to a process file: "exec --process"; the monitor appends FILE ID
-	ExecSpec   []byte   // OCI process (JSON) that a health probe starts from; its args are replaced
-	Cgroups    []string // absolute directories to remove at the end: one on v2, one per controller on v1
-	Leftovers  []string // run-time paths to remove at the end besides RunDir (the runtime's state directory)
-	Volumes    []string // durable directories of anonymous volumes to remove with the container (--rm)
-	UplinkArgs []string // command that gives the network namespace its uplink and goes to the background, or nil
-	UplinkPid  string   // file in which it leaves its pid
+	ExecArgs   []string      // arguments (with argv[0]) of the runtime up to a process file: "exec --process"; the monitor appends FILE ID
+	ExecSpec   []byte        // OCI process (JSON) that a health probe starts from; its args are replaced
+	Cgroups    []string      // absolute directories to remove at the end: one on v2, one per controller on v1
+	Leftovers  []string      // run-time paths to remove at the end besides RunDir (the runtime's state directory)
+	Volumes    []string      // durable directories of anonymous volumes to remove with the container (--rm)
+	UplinkArgs []string      // command that gives the network namespace its uplink and goes to the background, or nil
+	UplinkPid  string        // file in which it leaves its pid
+	Scope      *systemd.Unit // that all this is in: while it is being stopped, nothing is started again
 	BootID     string
 }
 

@@ -89,6 +89,14 @@ func (f Facts) settleIn(monitors string, pid int) error {
 	return write(monitors, "cgroup.procs", want)
 }
 
+// Scope is the unit that systemd delegates to us; nil where that does not run.
+func (f Facts) Scope() *systemd.Unit {
+	if f.Slice == "" {
+		return nil
+	}
+	return &systemd.Unit{Manager: f.systemd, Name: scopeName}
+}
+
 // Placed tells whether the process is in the delegated scope, or there is no need to be.
 func (f Facts) Placed(pid int) bool {
 	return f.Slice == "" || clean(ownPaths(fmt.Sprintf("/proc/%d/cgroup", pid))[""]) == filepath.Join(f.Base, monitorsDir)

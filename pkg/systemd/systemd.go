@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,7 +31,7 @@ var ErrExists = errors.New("the unit exists already")
 // patience bounds the wait for an answer.
 const patience = 10 * time.Second
 
-// The object all methods are called on.
+// The object that most methods are called on.
 const (
 	destination = "org.freedesktop.systemd1"
 	objectPath  = "/org/freedesktop/systemd1"
@@ -68,21 +69,59 @@ func (m Manager) Attach(unit, group string, pids ...int) error {
 	return m.call("AttachProcessesToUnit", "ssau", b)
 }
 
-// call does one method call on a connection of its own.
+// Unit is a unit of a manager.
+type Unit struct {
+	Manager Manager
+	Name    string
+}
+
+// Stopping tells whether the manager is ending the unit, or has ended it; false when that cannot be found out.
+func (u Unit) Stopping() bool {
+	var b body
+	b.string("org.freedesktop.systemd1.Unit")
+	b.string("ActiveState")
+	state, err := u.Manager.ask(call{objectPath + "/unit/" + escape(u.Name), "org.freedesktop.DBus.Properties", "Get", "ss"}, b)
+	return err == nil && (state == "deactivating" || state == "inactive" || state == "failed")
+}
+
+// escape makes a unit's name part of an object's path.
+func escape(name string) string {
+	var b strings.Builder
+	for _, c := range []byte(name) {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "_%02x", c)
+		}
+	}
+	return b.String()
+}
+
+// call is whom and what a message calls.
+type call struct{ path, iface, method, signature string }
+
+// call does one method call.
 func (m Manager) call(method, signature string, b body) error {
+	_, err := m.ask(call{objectPath, iface, method, signature}, b)
+	return err
+}
+
+// ask does one call on a connection of its own, and returns the answer if that is a variant with a string in it.
+func (m Manager) ask(c call, b body) (string, error) {
 	fd, err := m.connect()
 	if err != nil {
-		return fmt.Errorf("talk to systemd at %s: %w", m.Socket, err)
+		return "", fmt.Errorf("talk to systemd at %s: %w", m.Socket, err)
 	}
 	defer unix.Close(fd)
 	hello := "\x00AUTH EXTERNAL " + fmt.Sprintf("%x", strconv.Itoa(m.UID)) + "\r\nBEGIN\r\n"
-	if err := writeAll(fd, append([]byte(hello), message(method, signature, b)...)); err != nil {
-		return fmt.Errorf("talk to systemd at %s: %w", m.Socket, err)
+	if err := writeAll(fd, append([]byte(hello), message(c, b)...)); err != nil {
+		return "", fmt.Errorf("talk to systemd at %s: %w", m.Socket, err)
 	}
-	if err := answer(reader{fd: fd}); err != nil {
-		return fmt.Errorf("systemd: %s: %w", method, err)
+	text, err := answer(reader{fd: fd})
+	if err != nil {
+		return "", fmt.Errorf("systemd: %s: %w", c.method, err)
 	}
-	return nil
+	return text, nil
 }
 
 func (m Manager) connect() (int, error) {

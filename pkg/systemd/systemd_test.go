@@ -119,6 +119,26 @@ func TestStartScopeErrors(t *testing.T) {
 	}
 }
 
+func TestStopping(t *testing.T) {
+	for state, want := range map[string]bool{"active": false, "deactivating": true, "inactive": true, "": false} {
+		var b body
+		b.signature("s")
+		b.string(state)
+		m := reply(methodReturn, "", "")
+		binary.LittleEndian.PutUint32(m[4:], uint32(len(b.b)))
+		manager, asked := serve(t, append([]byte("OK 1\r\n"), append(m, b.b...)...))
+		if got := (Unit{manager, "a-b.scope"}).Stopping(); got != want {
+			t.Errorf("%q: %v", state, got)
+		}
+		if call := <-asked; !bytes.Contains(call, []byte("/unit/a_2db_2escope\x00")) {
+			t.Errorf("asked %q", call)
+		}
+	}
+	if (Unit{Manager{Socket: "/nonexistent"}, "a"}).Stopping() {
+		t.Error("nobody answers, yet it is stopping")
+	}
+}
+
 func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("OK 1\r\n" + string(reply(methodError, "org.x", "text"))))
 	f.Add([]byte("OK 1\r\n" + string(reply(methodReturn, "", ""))))

@@ -71,7 +71,7 @@ const (
 	fieldPath, fieldInterface, fieldMember, fieldError, fieldDestination, fieldSignature = 1, 2, 3, 4, 6, 8
 )
 
-func message(method, signature string, b body) []byte {
+func message(c call, b body) []byte {
 	m := body{b: []byte{'l', methodCall, 0, 1}}
 	m.uint32(uint32(len(b.b)))
 	m.uint32(1) // serial
@@ -79,7 +79,7 @@ func message(method, signature string, b body) []byte {
 		for _, f := range []struct {
 			code        byte
 			kind, value string
-		}{{fieldPath, "o", objectPath}, {fieldInterface, "s", iface}, {fieldMember, "s", method}, {fieldDestination, "s", destination}} {
+		}{{fieldPath, "o", c.path}, {fieldInterface, "s", c.iface}, {fieldMember, "s", c.method}, {fieldDestination, "s", destination}} {
 			m.align(8)
 			m.b = append(m.b, f.code)
 			m.signature(f.kind)
@@ -88,7 +88,7 @@ func message(method, signature string, b body) []byte {
 		m.align(8)
 		m.b = append(m.b, fieldSignature)
 		m.signature("g")
-		m.signature(signature)
+		m.signature(c.signature)
 	})
 	m.align(8)
 	return append(m.b, b.b...)
@@ -99,53 +99,57 @@ var errBroken = errors.New("the answer cannot be understood")
 // largest bounds a message: what we ask for is answered in a few hundred bytes.
 const largest = 1 << 20
 
-// answer reads the greeting, then messages up to the one that answers our only call.
-func answer(r io.Reader) error {
+// answer reads the greeting, then messages up to the one that answers our only call: a string in a variant is returned.
+func answer(r io.Reader) (string, error) {
 	line := make([]byte, 0, 64)
 	for one := make([]byte, 1); len(line) < 2 || line[len(line)-1] != '\n'; line = append(line, one[0]) {
 		if _, err := io.ReadFull(r, one); err != nil {
-			return err
+			return "", err
 		}
 		if len(line) > 512 {
-			return errBroken
+			return "", errBroken
 		}
 	}
 	if string(line[:2]) != "OK" {
-		return errors.New("it does not know us: " + string(line[:len(line)-1]))
+		return "", errors.New("it does not know us: " + string(line[:len(line)-1]))
 	}
 	for {
-		done, err := oneMessage(r)
+		done, value, err := oneMessage(r)
 		if done || err != nil {
-			return err
+			return value, err
 		}
 	}
 }
 
 // oneMessage reads a message; those that are no answer (signals) are passed over.
-func oneMessage(r io.Reader) (done bool, err error) {
+func oneMessage(r io.Reader) (done bool, value string, err error) {
 	head := make([]byte, 16)
 	if _, err := io.ReadFull(r, head); err != nil {
-		return false, err
+		return false, "", err
 	}
 	if head[0] != 'l' {
-		return false, errBroken
+		return false, "", errBroken
 	}
 	bodyLen, fieldsLen := binary.LittleEndian.Uint32(head[4:]), binary.LittleEndian.Uint32(head[12:])
 	if bodyLen > largest || fieldsLen > largest {
-		return false, errBroken
+		return false, "", errBroken
 	}
 	rest := make([]byte, (fieldsLen+7)/8*8+bodyLen)
 	if _, err := io.ReadFull(r, rest); err != nil {
-		return false, err
+		return false, "", err
 	}
+	answer := rest[(fieldsLen+7)/8*8:]
 	switch head[1] {
 	case methodReturn:
-		return true, nil
+		if len(answer) > 4 && string(answer[:3]) == "\x01s\x00" {
+			value, _, _ = text(answer[4:])
+		}
+		return true, value, nil
 	case methodError:
-		text, _, _ := text(rest[(fieldsLen+7)/8*8:])
-		return true, remote(errorName(rest[:fieldsLen]), text)
+		said, _, _ := text(answer)
+		return true, "", remote(errorName(rest[:fieldsLen]), said)
 	}
-	return false, nil
+	return false, "", nil
 }
 
 // errorName finds the error's name among the header's fields; all that can stand there begin at multiples of eight.

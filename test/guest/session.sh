@@ -49,8 +49,14 @@ same 'the container survives the unit' running "$(state_of c)"
 check 'exec into it' $W exec c true
 same 'its monitor does, too' $scope/monitors "$(group_of "$(parent_of "$(pid_of c)")")"
 
+check 'run one that is always restarted' $W run -d --init --restart always --name d --network none busybox sleep 1000
+before=$SECONDS
 check 'stop the scope' systemctl --user stop wherry.scope
+same 'it takes no time: nothing is started again' yes "$( ((SECONDS - before < 4)) && echo yes || echo $((SECONDS - before)) s)"
 eventually 'the containers have ended with it' is c exited
+eventually 'also the one' is d exited
+same 'by the signal' 143 "$($W inspect -f '{{.State.ExitCode}}' d)"
+check 'remove it' $W rm d
 check 'a new scope is made at the next start' $W start c
 same 'the container is in it' $scope "$(dirname "$(group_of "$(pid_of c)")")"
 $W rm -f -t 0 c >/dev/null

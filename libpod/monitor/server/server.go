@@ -202,7 +202,11 @@ func (s *Server) onTime(at int64) {
 		s.health.onTime(s, at)
 	}
 	if due(&s.timers.Restart, at) {
-		s.startAgain()
+		if s.job.Scope != nil && s.job.Scope.Stopping() { // a shutdown, or the user's last logout
+			s.finish()
+		} else {
+			s.startAgain()
+		}
 	}
 	if s.rest.due(at) {
 		s.enterIdle()
