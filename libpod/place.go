@@ -25,7 +25,7 @@ func (s *startup) place() error {
 
 // withoutGroup goes on without a control group when none can be had; a limit that was asked for is then an error.
 func (s *startup) withoutGroup(in *spec.Input, cause error) {
-	s.facts.Manager, s.facts.Controllers, s.facts.Why = cgroup.Disabled, nil, cause.Error()
+	s.facts.Manager, s.facts.Slice, s.facts.Controllers, s.facts.Why = cgroup.Disabled, "", nil, cause.Error()
 	s.runtime.Manager, in.Cgroup = cgroup.Disabled, s.facts
 	s.e.opts.Warn(fmt.Sprintf("container %q runs without a control group: %v", s.c.name(), cause))
 }

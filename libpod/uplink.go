@@ -40,7 +40,35 @@ func (s *startup) uplink(ctx context.Context) error {
 	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", netns.Fd()), path, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("keep the network namespace of container %q: %w", s.c.name(), err)
 	}
-	return uplink.Start(ctx, path, filepath.Join(s.runDir, uplinkPidFile))
+	return s.startUplink(ctx, path, filepath.Join(s.runDir, uplinkPidFile))
+}
+
+// startUplink starts it where the monitor is, so that it too outlives the login session.
+func (s *startup) startUplink(ctx context.Context, netns, pidFile string) error {
+	var group *os.File
+	if s.monitor.InGroup {
+		group = s.facts.Monitors()
+	}
+	if group != nil {
+		defer group.Close()
+		return uplink.Start(ctx, netns, pidFile, group)
+	}
+	if err := uplink.Start(ctx, netns, pidFile, nil); err != nil {
+		return err
+	}
+	pid, err := uplinkPid(pidFile)
+	if err != nil {
+		return err
+	}
+	return s.facts.Place(pid)
+}
+
+func uplinkPid(file string) (int, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(data)))
 }
 
 // newNetns makes a network namespace on a thread of its own.
@@ -66,11 +94,7 @@ func (e *Engine) killUplink(c *container) {
 		procs.PidfdSignal(c.live.Uplink, c.live.UplinkStart, 9)
 		return
 	}
-	data, err := os.ReadFile(filepath.Join(e.dirs.ContainerRun(c.ID), uplinkPidFile))
-	if err != nil {
-		return
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	pid, err := uplinkPid(filepath.Join(e.dirs.ContainerRun(c.ID), uplinkPidFile))
 	if err != nil || !isUplink(pid) {
 		return
 	}

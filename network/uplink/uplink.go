@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/realuser"
@@ -26,11 +27,12 @@ const (
 )
 
 // Start connects the network namespace at the path netns and returns when it is ready. The uplink stays behind in the
-// background; its pid is in pidFile. It must be called from the namespace that it leads to.
-func Start(ctx context.Context, netns, pidFile string) error {
+// background; its pid is in pidFile. It must be called from the namespace that it leads to. It starts in the control group
+// whose directory group is; nil: the caller's.
+func Start(ctx context.Context, netns, pidFile string, group *os.File) error {
 	path, err := exec.LookPath("pasta")
 	if err != nil {
-		return startSlirp(ctx, netns, pidFile)
+		return startSlirp(netns, pidFile, group)
 	}
 	args := []string{"--config-net", "--quiet", "--pid", pidFile, "--dns-forward", DNS,
 		"-t", "none", "-u", "none", "-T", "none", "-U", "none", "--no-map-gw",
@@ -39,13 +41,13 @@ func Start(ctx context.Context, netns, pidFile string) error {
 		args = append(args, "--runas", "0") // else it drops to nobody, who may not open the namespace
 	}
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Dir = "/"
+	cmd.Dir, cmd.SysProcAttr = "/", startIn(group)
 	return run(cmd)
 }
 
 // startSlirp starts slirp4netns, which needs a process rather than a path, does not go to the background, and says
 // that it is ready by a byte on a descriptor.
-func startSlirp(ctx context.Context, netns, pidFile string) error {
+func startSlirp(netns, pidFile string, group *os.File) error {
 	path, err := exec.LookPath("slirp4netns")
 	if err != nil {
 		return errdefs.New(errdefs.ErrUnsupported, "a private network needs pasta or slirp4netns (sudo apt install passt), or use --network none or host")
@@ -56,7 +58,7 @@ func startSlirp(ctx context.Context, netns, pidFile string) error {
 	}
 	defer ready.Close()
 	cmd := exec.Command(path, "--configure", "--mtu=65520", "--disable-host-loopback", "--netns-type=path", "--ready-fd=3", netns, "tap0")
-	cmd.Dir, cmd.ExtraFiles = "/", []*os.File{write}
+	cmd.Dir, cmd.ExtraFiles, cmd.SysProcAttr = "/", []*os.File{write}, startIn(group)
 	var out bytes.Buffer
 	cmd.Stderr = &out
 	err = cmd.Start()
@@ -70,6 +72,13 @@ func startSlirp(ctx context.Context, netns, pidFile string) error {
 		return fmt.Errorf("slirp4netns: %s", lastLine(out.String()))
 	}
 	return os.WriteFile(pidFile, []byte(strconv.Itoa(cmd.Process.Pid)), 0o600)
+}
+
+func startIn(group *os.File) *syscall.SysProcAttr {
+	if group == nil {
+		return nil
+	}
+	return &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(group.Fd())}
 }
 
 func run(cmd *exec.Cmd) error {

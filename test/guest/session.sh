@@ -46,6 +46,9 @@ check 'nor does its process run' test ! -e "/proc/$pid"
 
 check 'run from a unit that ends' systemd-run --user --quiet --wait --collect $W run -d --init --name c --network none busybox sleep 1000
 same 'the container survives the unit' running "$(state_of c)"
+check 'run with a network from a unit that ends' systemd-run --user --quiet --wait --collect $W run -d --name n busybox sleep 1000
+same 'its uplink lives on in the scope' $scope/monitors "$(group_of "$(cat "/run/user/1001/wherry/c/$($W inspect -f '{{.Id}}' n)/uplink.pid")")"
+check 'rm' $W rm -f -t 0 n
 check 'exec into it' $W exec c true
 same 'its monitor does, too' $scope/monitors "$(group_of "$(parent_of "$(pid_of c)")")"
 
