@@ -51,7 +51,8 @@ func (e *Engine) Attach(ctx context.Context, ref string, opts AttachOptions) (in
 // follow copies between the caller and the container until it ends. Where the monitor dies before it told the exit
 // code, the kernel and the record are asked.
 func (e *Engine) follow(ctx context.Context, c *container, conn *os.File, opts AttachOptions) (int, bool, error) {
-	streams := monitor.Streams{Stdout: opts.Stdout, Stderr: opts.Stderr, DetachKeys: opts.DetachKeys, Terminal: c.Process.Terminal}
+	streams := monitor.Streams{Stdout: opts.Stdout, Stderr: opts.Stderr, DetachKeys: opts.DetachKeys, Terminal: c.Process.Terminal,
+		EndsInput: c.Process.StdinOnce}
 	if c.Process.OpenStdin && !opts.NoStdin {
 		streams.Stdin = opts.Stdin
 	}

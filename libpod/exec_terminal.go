@@ -19,7 +19,7 @@ func (e *Engine) execTerminal(ctx context.Context, runtime *ociruntime.Runtime, 
 	var relayed chan error // nil until there is a terminal
 	x.Console = func(master *os.File) {
 		relayed = make(chan error, 1)
-		streams := monitor.Streams{Stdout: opts.Stdout, Terminal: true, DetachKeys: opts.DetachKeys}
+		streams := monitor.Streams{Stdout: opts.Stdout, Terminal: true, DetachKeys: opts.DetachKeys, EndsInput: true}
 		if opts.Stdin != nil {
 			streams.Stdin = opts.Stdin
 		}

@@ -25,6 +25,7 @@ type Streams struct {
 	Stderr     io.Writer // nil: dropped
 	Terminal   bool      // the container has a terminal: Stdin's, if it is one, is put in raw mode, and the size follows
 	DetachKeys string    // empty: the default; looked for only with Terminal
+	EndsInput  bool      // with Terminal: the end of a Stdin that is no terminal is passed on, as typing Ctrl-D does
 }
 
 // maxSocketPath is what fits in a unix socket's address.
@@ -80,7 +81,7 @@ func Attach(ctx context.Context, conn *os.File, streams Streams) (exit int, deta
 	defer close(ended)
 	left := make(chan struct{})
 	if stdin := present(streams.Stdin); stdin != nil {
-		go sendInput(c, stdin, keys, left)
+		go sendInput(c, stdin, keys, streams, left)
 	}
 	go func() {
 		select {
@@ -136,6 +137,10 @@ func receive(c *os.File, streams Streams) (int, error) {
 	sinks := [...]io.Writer{MsgStdout: streams.Stdout, MsgStderr: streams.Stderr, MsgExit: nil}
 	for {
 		n, err := c.Read(buf)
+		if errors.Is(err, unix.ECONNRESET) {
+			// The monitor ended before it read all that was typed. What it said before still waits here.
+			n, err = c.Read(buf)
+		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return 0, err
 		}
@@ -156,8 +161,9 @@ func receive(c *os.File, streams Streams) (int, error) {
 }
 
 // sendInput passes stdin on until its end, and closes left when the detach keys come.
-func sendInput(c *os.File, stdin io.Reader, keys []byte, left chan<- struct{}) {
+func sendInput(c *os.File, stdin io.Reader, keys []byte, streams Streams, left chan<- struct{}) {
 	keyed := &detacher{sequence: keys}
+	var last byte
 	buf := make([]byte, MaxData)
 	for {
 		n, err := stdin.Read(buf)
@@ -169,7 +175,11 @@ func sendInput(c *os.File, stdin io.Reader, keys []byte, left chan<- struct{}) {
 			close(left)
 			return
 		}
+		last = lastByte(pass, last)
 		if err != nil {
+			if end := endOfInput(streams, err, last); end != nil {
+				sendMessage(c, MsgStdin, end)
+			}
 			sendMessage(c, MsgStdinClose, nil)
 			return
 		}

@@ -25,7 +25,7 @@ func Relay(master *os.File, streams Streams) (detached bool, err error) {
 	left := make(chan bool, 2)
 	if streams.Stdin != nil {
 		go func() {
-			if typeInto(master, streams.Stdin, sequence) {
+			if typeInto(master, streams, sequence) {
 				left <- true
 			}
 		}()
@@ -38,12 +38,17 @@ func Relay(master *os.File, streams Streams) (detached bool, err error) {
 }
 
 // typeInto passes typed input on until its end, or the detach sequence: then it returns true.
-func typeInto(w io.Writer, typed io.Reader, sequence []byte) bool {
+func typeInto(w io.Writer, streams Streams, sequence []byte) bool {
 	keys := detacher{sequence: sequence}
+	var last byte
 	buf := make([]byte, 4096)
 	for {
-		n, err := typed.Read(buf)
+		n, err := streams.Stdin.Read(buf)
 		pass, detached := keys.take(buf[:n])
+		last = lastByte(pass, last)
+		if err != nil {
+			pass = append(pass, endOfInput(streams, err, last)...)
+		}
 		if _, werr := w.Write(pass); werr != nil || err != nil || detached {
 			return detached
 		}

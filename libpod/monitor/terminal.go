@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 
@@ -59,4 +60,25 @@ func terminalOf(stream any) *os.File {
 		return nil
 	}
 	return f
+}
+
+// endOfInput is what ends the input of a container's terminal when Stdin, a pipe or file, came to its end with err:
+// Ctrl-D, once after a whole line, twice after part of one. Nil where the terminal stays open.
+func endOfInput(streams Streams, err error, last byte) []byte {
+	const ctrlD = 4
+	switch {
+	case !streams.Terminal || !streams.EndsInput || err != io.EOF || terminalOf(streams.Stdin) != nil:
+		return nil
+	case last == '\n' || last == 0:
+		return []byte{ctrlD}
+	}
+	return []byte{ctrlD, ctrlD}
+}
+
+// lastByte is the last one of data, or before where there is none.
+func lastByte(data []byte, before byte) byte {
+	if len(data) == 0 {
+		return before
+	}
+	return data[len(data)-1]
 }
