@@ -143,7 +143,7 @@ func TestUnknownObjects(t *testing.T) {
 	shared.MustFail(t, 125, "lower case", "create", "UPPER")
 
 	// A pull that fails says why, and which image here may have been meant.
-	r := shared.Try(t, "run", "--rm", "localhost:1/busybxo")
+	r := shared.Try(t, "run", "--rm", "--retry", "0", "localhost:1/busybxo")
 	if r.Code != 125 || !strings.Contains(r.Stderr, "Error: ") {
 		t.Errorf("exit %d: %s", r.Code, r.Stderr)
 	}
