@@ -28,7 +28,7 @@ const (
 func (s *Session) Remove(ctx context.Context, name string, opts option.Remove) error {
 	err := s.names.WithImagesExclusive(ctx, func() error { return s.removeLocked(ctx, name, opts) })
 	switch {
-	case errors.Is(err, errdefs.ErrNotFound) && opts.Ignore:
+	case errors.Is(err, errdefs.ErrNotFound) && (opts.Ignore || opts.Force): // rm -f has nothing to complain of
 		return nil
 	case errors.Is(err, errdefs.ErrNotFound):
 		return &errdefs.ExitError{Code: exitNoImage, Err: err}

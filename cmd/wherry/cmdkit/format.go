@@ -149,9 +149,18 @@ func writeHeading(w io.Writer, row reflect.Type, columns string) error {
 	return err
 }
 
+// headings are the names over columns, by field.
+type headings map[string]string
+
+// Label is the heading of {{.Label "com.example.my-key"}}: as in Docker the last part of the name, MY KEY.
+func (headings) Label(name string) string {
+	name = name[strings.LastIndexByte(name, '.')+1:]
+	return strings.ToUpper(strings.NewReplacer("-", " ", "_", " ").Replace(name))
+}
+
 // headingsOf maps every field and method of a row to its heading.
-func headingsOf(row reflect.Type) map[string]string {
-	headings := map[string]string{}
+func headingsOf(row reflect.Type) headings {
+	headings := headings{}
 	for i := range row.NumField() {
 		if f := row.Field(i); f.IsExported() {
 			headings[f.Name] = capitals(f.Name)

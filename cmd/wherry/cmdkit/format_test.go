@@ -74,7 +74,11 @@ func TestPrintOne(t *testing.T) {
 		Labels  map[string]string
 		embedded
 		Resources embedded
-	}{"abc", &inner{7}, time.Unix(0, 0).UTC(), map[string]string{"a": "1"}, embedded{3}, embedded{4}}
+		Health    *inner `json:",omitempty"`
+		Config    struct {
+			Healthcheck *inner `json:",omitempty"`
+		}
+	}{ID: "abc", State: &inner{7}, Created: time.Unix(0, 0).UTC(), Labels: map[string]string{"a": "1"}, embedded: embedded{3}}
 	for _, c := range []struct{ format, want string }{
 		{"{{.Id}} {{.ID}}", "invalid"},
 		{"{{.Id}}", "abc\n"},
@@ -84,6 +88,10 @@ func TestPrintOne(t *testing.T) {
 		{`{{index .Labels "a"}}`, "1\n"},
 		{"{{json .State}}", "{\"Pid\":7}\n"},
 		{"{{.Nope}}", "invalid"},
+		{"{{.Id}} {{.Config.Healthcheck}}", "abc <nil>\n"},
+		{"{{.Id}} {{if .Health}}{{.Health.Pid}}{{else}}none{{end}}{{with .Health}}{{.Pid}}{{end}}", "abc none\n"},
+		{"{{json .Health}} {{json .Config}}", "null {}\n"},
+		{"{{.Health.Pid}}", "invalid"},
 	} {
 		var out bytes.Buffer
 		err := (&Env{Out: &out}).PrintOne(doc, c.format)

@@ -99,6 +99,9 @@ func templateError(format string, err error) error {
 	if at := strings.LastIndex(text, ">: "); at >= 0 {
 		text = text[at+3:]
 	}
+	if field, ok := strings.CutPrefix(text, "nil pointer evaluating *cmdkit.absent"); ok {
+		text = "what has the field " + field + " is not set here (ask first: {{with ...}}{{" + field + "}}{{end}})"
+	}
 	return Usagef("invalid --format %q: %s", format, text)
 }
 
@@ -135,8 +138,33 @@ func jsonText(v any) (string, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
-	err := enc.Encode(v)
+	err := enc.Encode(present(v))
 	return strings.TrimSuffix(buf.String(), "\n"), err
+}
+
+// absent stands in a template for a part of a document that JSON leaves out: {{if}} takes it as false, printed it is
+// <nil>, and no other part of the template fails because of it.
+type absent struct{}
+
+// present is v, as plain made it, without what JSON leaves out.
+func present(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		kept := make(map[string]any, len(v))
+		for name, part := range v {
+			if _, left := part.(*absent); !left {
+				kept[name] = present(part)
+			}
+		}
+		return kept
+	case []any:
+		kept := make([]any, len(v))
+		for i := range v {
+			kept[i] = present(v[i])
+		}
+		return kept
+	}
+	return v
 }
 
 // join joins the elements of any slice.
@@ -225,6 +253,7 @@ func plainFields(v reflect.Value, into map[string]any) {
 			name = f.Name
 		}
 		if slices.Contains(strings.Split(options, ","), "omitempty") && v.Field(i).IsZero() && v.Field(i).Kind() == reflect.Pointer {
+			into[name] = (*absent)(nil)
 			continue
 		}
 		into[name] = plain(v.Field(i))

@@ -50,6 +50,9 @@ func check(ctx context.Context, env *cmdkit.Env, repair, quiet bool) error {
 	if left > 0 {
 		return cmdkit.Exit(1)
 	}
+	if len(problems) == 0 && !quiet {
+		fmt.Fprintln(env.Out, "No problems found")
+	}
 	return nil
 }
 

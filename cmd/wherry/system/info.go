@@ -36,11 +36,14 @@ type report struct {
 	CgroupVersion     string
 	CgroupControllers []string
 	KernelVersion     string
+	OperatingSystem   string
 	OSType            string
 	Architecture      string
 	NCPU              int
 	MemTotal          int64
 	Name              string
+	LoggingDriver     string
+	SecurityOptions   []string
 	Store             rootfs.Detection
 	Rootless          rootless.Status
 	Warnings          []string
@@ -71,7 +74,8 @@ func collect(ctx context.Context, env *cmdkit.Env) (*report, error) {
 	r := &report{ServerVersion: env.Version, DockerRootDir: env.Dirs.Data, RunRoot: env.Dirs.Run, OSType: runtime.GOOS,
 		Architecture: runtime.GOARCH, NCPU: runtime.NumCPU(), MemTotal: memTotal(), Rootless: rootless.Report(), Warnings: []string{}}
 	r.Name, _ = os.Hostname()
-	r.KernelVersion = firstLine("/proc/sys/kernel/osrelease")
+	r.KernelVersion, r.OperatingSystem = firstLine("/proc/sys/kernel/osrelease"), operatingSystem()
+	r.LoggingDriver, r.SecurityOptions = "json-file", securityOptions(r.Rootless)
 	r.Warnings = append(r.Warnings, r.Rootless.Problems...)
 	if err := r.countContainers(ctx, env); err != nil {
 		return nil, err
@@ -136,6 +140,7 @@ func (r *report) print(env *cmdkit.Env) error {
 	line("Cgroup Version", "%s", r.CgroupVersion)
 	line("Cgroup Controllers", "%s", strings.Join(r.CgroupControllers, " "))
 	line("Kernel Version", "%s", r.KernelVersion)
+	line("Operating System", "%s", r.OperatingSystem)
 	line("OS/Arch", "%s/%s", r.OSType, r.Architecture)
 	line("CPUs", "%d", r.NCPU)
 	line("Total Memory", "%s", units.BytesSize(float64(r.MemTotal)))
@@ -166,6 +171,26 @@ func rangeText(ranges []rootless.Range) string {
 		words[i] = fmt.Sprintf("%d-%d", r.Start, r.Start+r.Length-1)
 	}
 	return strings.Join(words, ", ")
+}
+
+// securityOptions has Docker's form: scripts look in it for name=rootless.
+func securityOptions(r rootless.Status) []string {
+	options := []string{"name=seccomp,profile=builtin"}
+	if r.Rootless {
+		options = append(options, "name=rootless")
+	}
+	return options
+}
+
+// operatingSystem is the distribution's own name for itself.
+func operatingSystem() string {
+	data, _ := os.ReadFile("/etc/os-release")
+	for line := range strings.Lines(string(data)) {
+		if name, ok := strings.CutPrefix(line, "PRETTY_NAME="); ok {
+			return strings.Trim(strings.TrimSpace(name), `"'`)
+		}
+	}
+	return "Linux"
 }
 
 func firstLine(path string) string {
