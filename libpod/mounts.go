@@ -58,7 +58,7 @@ func (s *startup) mounts(ctx context.Context, in *spec.Input) ([]specs.Mount, er
 		if err != nil {
 			return nil, err
 		}
-		if err := makeTarget(in, wished, m); err != nil {
+		if err := makeTarget(in, wished, m, got); err != nil {
 			return nil, err
 		}
 		list = append(list, got)
@@ -90,12 +90,12 @@ func bindMount(m record.Mount, root string) (specs.Mount, error) {
 
 // makeTarget makes the directory that a link of the image at m's target points to. The runtime makes missing targets,
 // but not behind links.
-func makeTarget(in *spec.Input, wished []record.Mount, m record.Mount) error {
+func makeTarget(in *spec.Input, wished []record.Mount, m record.Mount, got specs.Mount) error {
 	inOther := func(o record.Mount) bool { return o.Target != m.Target && within(m.Target, o.Target) }
 	if _, err := safepath.StatIn(in.Root, m.Target); !errors.Is(err, fs.ErrNotExist) || slices.ContainsFunc(wished, inOther) {
 		return nil
 	}
-	if source, err := os.Stat(m.Source); m.Type == "bind" && err == nil && !source.IsDir() {
+	if source, err := os.Stat(got.Source); got.Type == "bind" && err == nil && !source.IsDir() {
 		return nil
 	}
 	if err := makeDir(in, m.Target); err != nil {

@@ -45,25 +45,9 @@ func TestBrokenRecords(t *testing.T) {
 			s.Must(t, "wait", name)
 			testkit.Eventually(t, "the monitor gone", func() bool { return len(s.Monitors()) == 0 })
 			c.damage(id)
-			ps := s.Try(t, "ps", "-a", "--format", "{{.Names}}")
-			if ps.Code != 0 || !strings.Contains(ps.Stdout, "good") || !strings.Contains(ps.Stderr, id[:12]) || !strings.Contains(ps.Stderr, c.word) {
-				t.Errorf("ps: exit %d: %s%s", ps.Code, ps.Stdout, ps.Stderr)
-			}
-			for _, verb := range []string{"start", "inspect", "rm"} {
-				r := s.Try(t, verb, name)
-				if r.Code == 0 || !strings.Contains(r.Stderr, c.word) || strings.Count(r.Stderr, "\n") != 1 {
-					t.Errorf("%s: exit %d: %s", verb, r.Code, r.Stderr)
-				}
-			}
-			if check := s.Try(t, "system", "check"); check.Code == 0 || !strings.Contains(check.Stdout+check.Stderr, id[:12]) {
-				t.Errorf("system check: exit %d: %s%s", check.Code, check.Stdout, check.Stderr)
-			}
-			repair := s.Try(t, "system", "check", "--repair")
-			if c.mendable {
-				if again := s.Try(t, "system", "check"); again.Code != 0 {
-					t.Errorf("after the repair %s%s: exit %d: %s%s", repair.Stdout, repair.Stderr, again.Code, again.Stdout, again.Stderr)
-				}
-				s.Must(t, "start", name)
+			refused(t, s, name, id, c.word)
+			if repair := s.Try(t, "system", "check", "--repair"); c.mendable {
+				mended(t, s, name, repair)
 			}
 			s.Must(t, "run", "--rm", testkit.Image, "true")
 			s.Must(t, "rm", "-f", name)
@@ -75,6 +59,33 @@ func TestBrokenRecords(t *testing.T) {
 			want(t, "what ps says then", s.Try(t, "ps", "-a").Stderr, "")
 		})
 	}
+}
+
+// refused checks that everybody but ps, which goes on with the others, says what is wrong with the container.
+func refused(t *testing.T, s *testkit.Store, name, id, word string) {
+	t.Helper()
+	ps := s.Try(t, "ps", "-a", "--format", "{{.Names}}")
+	if ps.Code != 0 || !strings.Contains(ps.Stdout, "good") || !strings.Contains(ps.Stderr, id[:12]) || !strings.Contains(ps.Stderr, word) {
+		t.Errorf("ps: exit %d: %s%s", ps.Code, ps.Stdout, ps.Stderr)
+	}
+	for _, verb := range []string{"start", "inspect", "rm"} {
+		r := s.Try(t, verb, name)
+		if r.Code == 0 || !strings.Contains(r.Stderr, word) || strings.Count(r.Stderr, "\n") != 1 {
+			t.Errorf("%s: exit %d: %s", verb, r.Code, r.Stderr)
+		}
+	}
+	if check := s.Try(t, "system", "check"); check.Code == 0 || !strings.Contains(check.Stdout+check.Stderr, id[:12]) {
+		t.Errorf("system check: exit %d: %s%s", check.Code, check.Stdout, check.Stderr)
+	}
+}
+
+// mended checks that after the repair the container is whole again.
+func mended(t *testing.T, s *testkit.Store, name string, repair testkit.Result) {
+	t.Helper()
+	if again := s.Try(t, "system", "check"); again.Code != 0 {
+		t.Errorf("after the repair %s%s: exit %d: %s%s", repair.Stdout, repair.Stderr, again.Code, again.Stdout, again.Stderr)
+	}
+	s.Must(t, "start", name)
 }
 
 // A volume whose record is broken or newer is named, hides no other, and can be removed.
