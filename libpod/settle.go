@@ -62,6 +62,8 @@ func (e *Engine) dropRun(c *container, cgroups ...string) error {
 	e.killUplink(c)
 	if c.live != nil {
 		cgroups = append(cgroups, c.live.Cgroups...)
+	} else { // nobody came to note it: what a start may have left lies where it would lie now
+		cgroups = append(cgroups, e.host().cgroup().Dirs(c.ID)...)
 	}
 	for _, dir := range cgroups {
 		if err := cgroup.Remove(dir, true); err != nil {

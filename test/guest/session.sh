@@ -44,6 +44,14 @@ check 'rm without monitor' $W rm b
 check 'its group is gone' test ! -e "$groups$scope/wherry-$id"
 check 'nor does its process run' test ! -e "/proc/$pid"
 
+check 'run one to be forgotten' $W run -d --name f --network none busybox sleep 1000
+pid=$(pid_of f) id=$($W inspect -f '{{.Id}}' f)
+kill -9 "$(parent_of "$pid")"
+check 'as if everything was killed before it was noted' rm "/run/user/1001/wherry/c/$id/live.json"
+check 'rm finds the process by its group' $W rm -f f
+check 'and removes it' test ! -e "$groups$scope/wherry-$id"
+check 'nor does that process run' test ! -e "/proc/$pid"
+
 check 'run from a unit that ends' systemd-run --user --quiet --wait --collect $W run -d --init --name c --network none busybox sleep 1000
 same 'the container survives the unit' running "$(state_of c)"
 check 'run with a network from a unit that ends' systemd-run --user --quiet --wait --collect $W run -d --name n busybox sleep 1000
