@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -126,7 +129,7 @@ func TestOutputThatNobodyReads(t *testing.T) {
 
 func TestAttachWithoutTerminal(t *testing.T) {
 	t.Parallel()
-	name := up(t, `echo ready; echo to stderr >&2; while read line; do echo "got $line"; [ "$line" != end ] || exit 3; done`, "-i")
+	name := up(t, `echo to stderr >&2; sleep 0.1; echo ready; while read line; do echo "got $line"; [ "$line" != end ] || exit 3; done`, "-i")
 	out, errs, code := piped(t, strings.NewReader("one\nend\n"), "attach", name)
 	if code != 3 || out != "got one\ngot end\n" || errs != "" {
 		t.Errorf("exit %d %q %q", code, out, errs)
@@ -134,39 +137,83 @@ func TestAttachWithoutTerminal(t *testing.T) {
 	shared.MustFail(t, 125, "not running", "attach", name)
 }
 
-// Several readers each get all output from when they came; one that stops reading does not stop the container.
+// Several readers each get all output from when they came.
 func TestAttachOfSeveral(t *testing.T) {
 	t.Parallel()
-	name := up(t, `trap "" TERM; echo ready; read go; i=0; while [ $i -lt 30000 ]; do echo "line $i ........................................................"; i=$((i+1)); done`, "-i")
-	stuck := shared.Command(context.Background(), "attach", "--no-stdin", name)
+	const lines = 10000 // about 600 kB: a late reader may be 1 MB behind
+	name := up(t, `echo ready; while read go && [ "$go" = tick ]; do echo tick; done; i=0; while [ $i -lt `+strconv.Itoa(lines)+` ]; do echo "line $i ..................................................."; i=$((i+1)); done`, "-i")
+	type reader struct {
+		out  safeBuffer
+		code chan int
+	}
+	readers := make([]*reader, 3)
+	for i := range readers {
+		r := &reader{code: make(chan int, 1)}
+		readers[i] = r
+		cmd := shared.Command(context.Background(), "attach", "--no-stdin", name)
+		cmd.Stdout = &r.out
+		go func() { cmd.Run(); r.code <- cmd.ProcessState.ExitCode() }()
+	}
+	testkit.Eventually(t, "all readers are there", func() bool {
+		detached(t, "tick\n", name)
+		return !slices.ContainsFunc(readers, func(r *reader) bool { return r.out.count("tick\n") == 0 })
+	})
+	detached(t, "go\n", name)
+	for _, r := range readers {
+		if code := <-r.code; code != 0 || r.out.count("line ") != lines {
+			t.Errorf("exit %d, %d lines", code, r.out.count("line "))
+		}
+	}
+}
+
+// detached types text into a container and goes away.
+func detached(t *testing.T, text, name string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	cmd := shared.Command(ctx, "attach", "--sig-proxy=false", name)
+	cmd.Stdin = strings.NewReader(text)
+	cmd.Run() // it is killed where the container goes on
+}
+
+// safeBuffer is a buffer that may be looked at while it is written.
+type safeBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *safeBuffer) count(text string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return strings.Count(b.buf.String(), text)
+}
+
+// A reader that stops reading does not stop the container.
+func TestAttachOfOneThatIsStuck(t *testing.T) {
+	t.Parallel()
+	name := up(t, `trap "go=1" USR1; echo ready; while [ -z "$go" ]; do sleep 0.02; done; head -c 5000000 /dev/zero; exit 3`, "--log-driver=json-file")
 	unread, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unread.Close()
+	stuck := shared.Command(context.Background(), "attach", "--no-stdin", "--sig-proxy=false", name)
 	stuck.Stdout = w
 	if err := stuck.Start(); err != nil {
 		t.Fatal(err)
 	}
 	w.Close()
 	defer func() { stuck.Process.Kill(); stuck.Wait() }()
-	type result struct {
-		out  string
-		code int
-	}
-	results := make(chan result, 3)
-	for range 3 {
-		go func() { r := shared.Try(t, "attach", "--no-stdin", name); results <- result{r.Stdout, r.Code} }()
-	}
-	testkit.Eventually(t, "four readers are attached", func() bool { return attachedTo(name) >= 4 })
-	time.Sleep(100 * time.Millisecond) // until they have connected
-	if _, errs, code := piped(t, strings.NewReader("go\n"), "attach", name); code != 0 {
-		t.Errorf("exit %d %s", code, errs)
-	}
-	for range 3 {
-		if r := <-results; r.code != 0 || strings.Count(r.out, "\n") != 30000 {
-			t.Errorf("exit %d, %d lines", r.code, strings.Count(r.out, "\n"))
-		}
+	testkit.Eventually(t, "attached", func() bool { return attachedTo(name) == 1 })
+	shared.Must(t, "kill", "-s", "USR1", name)
+	if code := shared.Must(t, "wait", name); code != "3" {
+		t.Errorf("exit %s", code)
 	}
 }
 

@@ -207,8 +207,8 @@ func (c *client) flush() {
 // does that.
 const slowClient = 100 * time.Millisecond
 
-// dismiss tells every client the exit code. What a foreground client has not taken yet is not to be lost because
-// it is slow (a pager, say): it is left to a process that does nothing else, for our own end is waited for.
+// dismiss tells every client the exit code. What a client has not taken yet is not to be lost because it is slow (a
+// pager, say): it is left to a process that does nothing else, for our own end is waited for.
 func (s *Server) dismiss(code int) {
 	if s.listen >= 0 {
 		s.accept()
@@ -222,7 +222,7 @@ func (s *Server) dismiss(code int) {
 	for s.unsent() && now() < deadline {
 		var list []watch
 		for _, c := range s.clients {
-			if c.foreground && len(c.output) > 0 {
+			if len(c.output) > 0 {
 				list = append(list, watch{c.fd, unix.POLLOUT, func(int16) { c.flush() }})
 			}
 		}
@@ -230,7 +230,7 @@ func (s *Server) dismiss(code int) {
 	}
 	for _, c := range s.clients {
 		c.flush()
-		if c.foreground && len(c.output) > 0 {
+		if len(c.output) > 0 {
 			s.handOver(c)
 		}
 		unix.Close(c.fd)
