@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"slices"
 	"time"
 
@@ -77,11 +78,11 @@ func (k *checker) record(id string) {
 	}
 	c, err := e.load(id)
 	if errors.Is(err, errdefs.ErrBroken) && e.readRecord(id, record.ConfigFile, &record.Config{}) == nil {
-		k.report(object, err.Error(), func() error { return e.mendState(id) })
+		k.report(object, strings.TrimPrefix(err.Error(), object+" "), func() error { return e.mendState(id) })
 		return
 	}
 	if err != nil {
-		k.report(object, err.Error(), nil)
+		k.report(object, strings.TrimPrefix(err.Error(), object+" "), nil)
 		return
 	}
 	object = "container " + c.name()

@@ -106,8 +106,11 @@ func (e *Engine) readRecord(id, file string, into any) error {
 		return err
 	}
 	if err := json.Unmarshal(data, into); err != nil {
-		return errdefs.New(errdefs.ErrBroken, "container %s has a broken %s: %v (wherry system check --repair mends it, wherry rm -f removes it)",
-			shortID(id), file, err)
+		way := "wherry rm -f removes it"
+		if file == record.StateFile {
+			way = "wherry system check --repair mends it, " + way
+		}
+		return errdefs.New(errdefs.ErrBroken, "container %s has a broken %s: %v (%s)", shortID(id), file, err, way)
 	}
 	return nil
 }
