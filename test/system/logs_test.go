@@ -224,20 +224,25 @@ func TestLogsAcrossRotation(t *testing.T) {
 			if got := shared.Must(t, "logs", "--tail", "5000", name); strings.Count(got, "\n") != 4999 || !strings.HasPrefix(got, strconv.Itoa(count-5000)+"\n") {
 				t.Errorf("--tail across files: %d lines, %.20q", strings.Count(got, "\n")+1, got)
 			}
-			files := logFiles(t, name)
-			if len(files) < 5 {
-				t.Errorf("files %v", files)
-			}
-			for _, file := range files {
-				info, err := os.Stat(file)
-				if err != nil || info.Size() > 64<<10+200 {
-					t.Errorf("%s: %v", file, info)
-				}
-				if rotated := filepath.Ext(file) != ".log"; rotated && (strings.HasSuffix(file, ".gz") != (compress == "true")) {
-					t.Errorf("%s with compress=%s", file, compress)
-				}
-			}
+			rotated(t, logFiles(t, name), compress == "true")
 		})
+	}
+}
+
+// rotated checks the files of a log: several, none too big, and the older ones compressed if asked for.
+func rotated(t *testing.T, files []string, compressed bool) {
+	t.Helper()
+	if len(files) < 5 {
+		t.Errorf("files %v", files)
+	}
+	for _, file := range files {
+		info, err := os.Stat(file)
+		if err != nil || info.Size() > 64<<10+200 {
+			t.Errorf("%s: %v", file, info)
+		}
+		if filepath.Ext(file) != ".log" && strings.HasSuffix(file, ".gz") != compressed {
+			t.Errorf("%s, compressed: %v", file, compressed)
+		}
 	}
 }
 
