@@ -80,16 +80,7 @@ func (e *Engine) awaitExit(ctx context.Context, c *container) (int, error) {
 	if ctx.Err() != nil {
 		return 0, ctx.Err()
 	}
-	if err := awaitEnd(ctx, c); err != nil {
-		return 0, err
-	}
-	now, err := e.lookSettled(c.ID)
-	if errors.Is(err, errdefs.ErrNotFound) {
-		return exitUnknown, nil
-	} else if err != nil {
-		return 0, err
-	}
-	return now.exitCode(), nil
+	return e.endUnwatched(ctx, c)
 }
 
 // exitCode is the code of the last end, by the kernel's word.

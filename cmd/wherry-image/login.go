@@ -49,7 +49,7 @@ func login(ctx context.Context, env *cmdkit.Env, arg string, opts option.Login) 
 		_, err := fmt.Fprintln(env.Out, known)
 		return err
 	}
-	user, password, err := credentials(env, host, known, opts)
+	user, password, err := credentials(ctx, env, host, known, opts)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func login(ctx context.Context, env *cmdkit.Env, arg string, opts option.Login) 
 }
 
 // credentials come from flags and standard input, else the user is asked.
-func credentials(env *cmdkit.Env, host, known string, opts option.Login) (user, password string, err error) {
+func credentials(ctx context.Context, env *cmdkit.Env, host, known string, opts option.Login) (user, password string, err error) {
 	user, password = opts.Username, opts.Password
 	switch {
 	case opts.PasswordStdin && password != "":
@@ -83,17 +83,21 @@ func credentials(env *cmdkit.Env, host, known string, opts option.Login) (user, 
 	if !cmdkit.IsTerminal(env.InFile) {
 		return "", "", errdefs.New(errdefs.ErrInvalid, "log in at registry %s: there is no terminal to ask at (use --username and --password-stdin)", host)
 	}
-	return ask(env, known, user, password)
+	return ask(ctx, env, known, user, password)
 }
 
-func ask(env *cmdkit.Env, known, user, password string) (string, string, error) {
+func ask(ctx context.Context, env *cmdkit.Env, known, user, password string) (string, string, error) {
 	if user == "" {
 		fmt.Fprint(env.Err, "Username")
 		if known != "" {
 			fmt.Fprintf(env.Err, " (%s)", known)
 		}
 		fmt.Fprint(env.Err, ": ")
-		line, err := bufio.NewReader(env.In).ReadString('\n')
+		var line string
+		err := env.Ask(ctx, func() (err error) {
+			line, err = bufio.NewReader(env.In).ReadString('\n')
+			return err
+		})
 		if err != nil {
 			return "", "", fmt.Errorf("read the user name: %w", err)
 		}
@@ -103,7 +107,11 @@ func ask(env *cmdkit.Env, known, user, password string) (string, string, error) 
 	}
 	if password == "" {
 		fmt.Fprint(env.Err, "Password: ")
-		secret, err := term.ReadPassword(int(env.InFile.Fd()))
+		var secret []byte
+		err := env.Ask(ctx, func() (err error) {
+			secret, err = term.ReadPassword(int(env.InFile.Fd()))
+			return err
+		})
 		fmt.Fprintln(env.Err)
 		if err != nil {
 			return "", "", fmt.Errorf("read the password: %w", err)

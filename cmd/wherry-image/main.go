@@ -25,6 +25,9 @@ func main() {
 	os.Exit(run())
 }
 
+// exitInterrupted is the status of a command that Ctrl-C ended.
+const exitInterrupted = 130
+
 func run() int {
 	out := cmdkit.NewOutput(os.Stdout)
 	env := &cmdkit.Env{
@@ -40,6 +43,9 @@ func run() int {
 	err := table().Run(image.WithVerbs(ctx, verbs()), env)
 	if err == nil {
 		err = out.Failed()
+	}
+	if err != nil && ctx.Err() != nil {
+		return exitInterrupted // who typed Ctrl-C knows why
 	}
 	return cmdkit.Report(env, err)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -122,7 +121,11 @@ func untag(ctx context.Context, env *cmdkit.Env, name string, names []string) er
 }
 
 func prune(ctx context.Context, env *cmdkit.Env, opts option.Prune) error {
-	if !opts.Force && !confirmed(env, opts.All) {
+	what := "all images without a name that no container stands on"
+	if opts.All {
+		what = "all images that no container stands on"
+	}
+	if !opts.Force && !env.Confirm(ctx, "This will remove "+what+".") {
 		return nil
 	}
 	return withSession(ctx, env, func(s *engine.Session) error {
@@ -130,18 +133,6 @@ func prune(ctx context.Context, env *cmdkit.Env, opts option.Prune) error {
 		fmt.Fprintf(env.Out, "Total reclaimed space: %s\n", list.Size(pruned.Reclaimed))
 		return err
 	})
-}
-
-// confirmed asks whether to go on.
-func confirmed(env *cmdkit.Env, all bool) bool {
-	what := "all images without a name that no container stands on"
-	if all {
-		what = "all images that no container stands on"
-	}
-	fmt.Fprintf(env.Err, "WARNING! This will remove %s.\nAre you sure you want to continue? [y/N] ", what)
-	answer, _ := bufio.NewReader(env.In).ReadString('\n')
-	answer = strings.ToLower(strings.TrimSpace(answer))
-	return answer == "y" || answer == "yes"
 }
 
 // found is a row of search, with Docker's fields.

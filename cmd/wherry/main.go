@@ -15,6 +15,8 @@ var (
 	commit  = "unknown"
 )
 
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 func main() {
 	debug.SetGCPercent(800) // a command is over before a collection would pay: the first comes at 32 MB
 	os.Exit(run())
@@ -23,6 +25,9 @@ func main() {
 // run is main with a result. Signals keep their default action: what a killed command leaves is whole, and a
 // command that must outlive one (a foreground run) takes care of them itself.
 func run() int {
+	if os.Getenv("PATH") == "" { // env -i, a bare service: newuidmap and the runtime are still where they always are
+		os.Setenv("PATH", defaultPath)
+	}
 	out := cmdkit.NewOutput(os.Stdout)
 	env := &cmdkit.Env{
 		Program: cmdkit.Program(os.Args[0], "wherry"), Args: os.Args, Version: version, Commit: commit,

@@ -74,15 +74,6 @@ func hint(ctx context.Context, env *cmdkit.Env, ref string) {
 	}
 }
 
-// confirm asks before something is deleted; anything but y or yes is no.
-func confirm(env *cmdkit.Env, question string) bool {
-	fmt.Fprintf(env.Out, "WARNING! %s\nAre you sure you want to continue? [y/N] ", question)
-	answer := ""
-	fmt.Fscanln(env.In, &answer)
-	answer = strings.ToLower(answer)
-	return answer == "y" || answer == "yes"
-}
-
 // stdin is the caller's standard input for a child or an attached container, nil where there is none.
 func stdin(env *cmdkit.Env, wanted bool) *os.File {
 	if !wanted {

@@ -24,7 +24,7 @@ func Prune(env *cmdkit.Env) *cli.Command {
 }
 
 func prune(ctx context.Context, env *cmdkit.Env, filters map[string][]string, force bool) error {
-	if !force && !confirm(env, "This will remove all stopped containers.") {
+	if !force && !env.Confirm(ctx, "This will remove all stopped containers.") {
 		return nil
 	}
 	ids, reclaimed, err := engine(env).Prune(ctx, filters)

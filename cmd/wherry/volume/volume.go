@@ -2,7 +2,6 @@
 package volume
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"slices"
@@ -228,7 +227,11 @@ func Prune(env *cmdkit.Env) *cli.Command {
 }
 
 func prune(ctx context.Context, env *cmdkit.Env, filters map[string][]string, all, force bool) error {
-	if !force && !confirmed(env, all) {
+	which := "all anonymous local volumes"
+	if all {
+		which = "all local volumes"
+	}
+	if !force && !env.Confirm(ctx, "This will remove "+which+" not used by at least one container.") {
 		return nil
 	}
 	names, reclaimed, err := engine(env).VolumePrune(ctx, filters, all)
@@ -237,15 +240,4 @@ func prune(ctx context.Context, env *cmdkit.Env, filters map[string][]string, al
 	}
 	fmt.Fprintf(env.Out, "Total reclaimed space: %s\n", units.HumanSize(float64(reclaimed)))
 	return err
-}
-
-func confirmed(env *cmdkit.Env, all bool) bool {
-	which := "all anonymous local volumes"
-	if all {
-		which = "all local volumes"
-	}
-	fmt.Fprintf(env.Out, "WARNING! This will remove %s not used by at least one container.\nAre you sure you want to continue? [y/N] ", which)
-	answer, _ := bufio.NewReader(env.In).ReadString('\n')
-	answer = strings.ToLower(strings.TrimSpace(answer))
-	return answer == "y" || answer == "yes"
 }
