@@ -2,6 +2,7 @@ package cmdkit
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -77,20 +78,28 @@ func writeIndented(w io.Writer, doc any) error {
 	return enc.Encode(doc)
 }
 
-// writeDocument tries the names of JSON first, then those of Go: Docker's users write .Id and .ID.
+// writeDocument tries the names of JSON first, then those of Go: Docker's users write .Id and .ID. A field of a part
+// that is not there is empty, as in Podman: {{.State.Health.Status}} of a container without a health check.
 func writeDocument(w *bytes.Buffer, doc any, format string) error {
 	t, err := parseTemplate(format, nil)
 	if err != nil {
 		return err
 	}
-	if err = t.Execute(w, plain(reflect.ValueOf(doc))); err != nil {
-		w.Reset()
-		if second := t.Execute(w, doc); second != nil {
-			return templateError(format, err)
+	of := reflect.ValueOf(doc)
+	var first error
+	for _, data := range []func() any{
+		func() any { return plain(of, false) },
+		func() any { return plain(of, true) },
+		func() any { return doc },
+	} {
+		if err = t.Execute(w, data()); err == nil {
+			w.WriteByte('\n')
+			return nil
 		}
+		w.Reset()
+		first = cmp.Or(first, err)
 	}
-	w.WriteByte('\n')
-	return nil
+	return templateError(format, first)
 }
 
 func writeJSONLines(w io.Writer, list reflect.Value) error {

@@ -91,7 +91,8 @@ func TestPrintOne(t *testing.T) {
 		{"{{.Id}} {{.Config.Healthcheck}}", "abc <nil>\n"},
 		{"{{.Id}} {{if .Health}}{{.Health.Pid}}{{else}}none{{end}}{{with .Health}}{{.Pid}}{{end}}", "abc none\n"},
 		{"{{json .Health}} {{json .Config}}", "null {}\n"},
-		{"{{.Health.Pid}}", "invalid"},
+		{"{{.Id}} {{.Health.Pid}}", "abc 0\n"},
+		{"{{.Health.Nope}}", "invalid"},
 	} {
 		var out bytes.Buffer
 		err := (&Env{Out: &out}).PrintOne(doc, c.format)

@@ -99,9 +99,6 @@ func templateError(format string, err error) error {
 	if at := strings.LastIndex(text, ">: "); at >= 0 {
 		text = text[at+3:]
 	}
-	if field, ok := strings.CutPrefix(text, "nil pointer evaluating *cmdkit.absent"); ok {
-		text = "what has the field " + field + " is not set here (ask first: {{with ...}}{{" + field + "}}{{end}})"
-	}
 	return Usagef("invalid --format %q: %s", format, text)
 }
 
@@ -207,8 +204,8 @@ func pad(s string, before, after int) string {
 }
 
 // plain is v as JSON would decode it, with names from the json tags and times as text, except that numbers keep
-// their type, so that templates can compare them.
-func plain(v reflect.Value) any {
+// their type, so that templates can compare them. With whole, a part that JSON leaves out has all its fields, empty.
+func plain(v reflect.Value, whole bool) any {
 	for v.IsValid() && (v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface) {
 		v = v.Elem()
 	}
@@ -221,25 +218,25 @@ func plain(v reflect.Value) any {
 	switch v.Kind() {
 	case reflect.Struct:
 		fields := map[string]any{}
-		plainFields(v, fields)
+		plainFields(v, fields, whole)
 		return fields
 	case reflect.Map:
 		entries := make(map[string]any, v.Len())
 		for _, key := range v.MapKeys() {
-			entries[fmt.Sprint(key.Interface())] = plain(v.MapIndex(key))
+			entries[fmt.Sprint(key.Interface())] = plain(v.MapIndex(key), whole)
 		}
 		return entries
 	case reflect.Slice:
 		list := make([]any, v.Len())
 		for i := range list {
-			list[i] = plain(v.Index(i))
+			list[i] = plain(v.Index(i), whole)
 		}
 		return list
 	}
 	return v.Interface()
 }
 
-func plainFields(v reflect.Value, into map[string]any) {
+func plainFields(v reflect.Value, into map[string]any, whole bool) {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
@@ -247,15 +244,18 @@ func plainFields(v reflect.Value, into map[string]any) {
 		case !f.IsExported() || name == "-":
 			continue
 		case f.Anonymous && name == "":
-			plainFields(v.Field(i), into)
+			plainFields(v.Field(i), into, whole)
 			continue
 		case name == "":
 			name = f.Name
 		}
 		if slices.Contains(strings.Split(options, ","), "omitempty") && v.Field(i).IsZero() && v.Field(i).Kind() == reflect.Pointer {
 			into[name] = (*absent)(nil)
+			if whole {
+				into[name] = plain(reflect.Zero(f.Type.Elem()), whole)
+			}
 			continue
 		}
-		into[name] = plain(v.Field(i))
+		into[name] = plain(v.Field(i), whole)
 	}
 }

@@ -105,7 +105,7 @@ func walk(entries []cmdkit.Entry, path string, visit func(path string, e cmdkit.
 func hidden(e cmdkit.Entry, path string) bool { return path == "" && e.Group == "" }
 
 func mainPage(env *cmdkit.Env, app *cmdkit.App) string {
-	p := newPage("wherry", app.Summary)
+	p := newPage("wherry", strings.TrimPrefix(app.Summary, "wherry ")) // man prints the name before it
 	p.section("SYNOPSIS")
 	p.line(".B wherry\n[\\fIFLAGS\\fR] \\fICOMMAND\\fR [\\fIARGS\\fR]")
 	p.section("COMMANDS")
