@@ -116,8 +116,10 @@ func (e *Engine) readRecord(id, file string, into any) error {
 }
 
 // loadLive reads the run-time state; a broken or older-boot one counts as none.
-func (e *Engine) loadLive(id string) *record.Live {
-	data, err := os.ReadFile(filepath.Join(e.dirs.ContainerRun(id), record.LiveFile))
+func (e *Engine) loadLive(id string) *record.Live { return readLive(e.dirs, id) }
+
+func readLive(dirs layout.Dirs, id string) *record.Live {
+	data, err := os.ReadFile(filepath.Join(dirs.ContainerRun(id), record.LiveFile))
 	if err != nil {
 		return nil
 	}

@@ -53,6 +53,9 @@ func (e *Engine) beginRemoval(ctx context.Context, id string, opts RemoveOptions
 	if err != nil {
 		return false, err
 	}
+	if err := e.runsElsewhere(c); err != nil {
+		return false, err
+	}
 	status := c.status()
 	if (status == record.Running || status == record.Restarting) && !opts.Force {
 		return false, errdefs.New(errdefs.ErrState, "container %q is %s (stop it first, or use --force)", c.name(), status)

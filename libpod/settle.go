@@ -11,6 +11,7 @@ import (
 	"github.com/wherry-containers/wherry/pkg/cgroup"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
+	"github.com/wherry-containers/wherry/pkg/layout"
 )
 
 // exitUnknown is the exit code of a container whose end nobody saw: its monitor was killed, or the machine went down.
@@ -22,6 +23,9 @@ const exitUnknown = 255
 func (e *Engine) settle(c *container) error {
 	if !c.stale() {
 		return e.settleLeftovers(c)
+	}
+	if err := e.runsElsewhere(c); err != nil {
+		return err
 	}
 	if err := e.dropRun(c); err != nil {
 		return err
@@ -43,6 +47,21 @@ func (e *Engine) settle(c *container) error {
 		c.state.Status = record.Created
 	}
 	return e.writeState(c)
+}
+
+// runsElsewhere refuses a container that a command with another run directory started: after su, or from cron, where
+// XDG_RUNTIME_DIR is not what it was, it would be taken for dead and started a second time.
+func (e *Engine) runsElsewhere(c *container) error {
+	there := c.state.RunDir
+	if there == "" || there == e.dirs.Run || c.state.BootID != bootID() {
+		return nil
+	}
+	other := &container{live: readLive(layout.Dirs{Run: there}, c.ID)}
+	if !other.running() && !other.monitored() {
+		return nil
+	}
+	return errdefs.New(errdefs.ErrState, "container %q runs with the run directory %s, not %s (set XDG_RUNTIME_DIR to what it was, or use --runroot %s)",
+		c.name(), there, e.dirs.Run, there)
 }
 
 // settleLeftovers cleans up after a start that was killed before the monitor wrote anything.

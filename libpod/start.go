@@ -151,7 +151,7 @@ func (s *startup) findRuntime() (*ociruntime.Runtime, error) {
 // claim writes that the container runs.
 func (s *startup) claim() error {
 	st := &s.c.state
-	st.Status, st.BootID, st.StartedAt = record.Running, bootID(), time.Now().UTC()
+	st.Status, st.BootID, st.StartedAt, st.RunDir = record.Running, bootID(), time.Now().UTC(), s.e.dirs.Run
 	st.UserStopped, st.Error, st.ExitCode, st.OOMKilled, st.RestartCount = false, "", 0, false, 0
 	err := s.e.writeState(s.c)
 	faultpoint.Hit("start.claimed")

@@ -23,6 +23,7 @@ type State struct {
 	Status       Status
 	BootID       string    // of the boot that StartedAt belongs to
 	StartedAt    time.Time // of the last start
+	RunDir       string    `json:",omitempty"` // where its run-time state lies since then
 	FinishedAt   time.Time
 	ExitCode     int
 	OOMKilled    bool
