@@ -182,6 +182,7 @@ func (p *Process) Send(job Job) error {
 // first, the monitor goes on: Kill it.
 func (p *Process) Report(ctx context.Context) (*record.Live, error) {
 	defer p.close()
+	json.Unmarshal([]byte(`{"Live":{}}`), new(Report)) // looks at the types while the runtime is at work
 	stop := context.AfterFunc(ctx, func() { p.report.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	data, err := io.ReadAll(p.report)

@@ -44,6 +44,13 @@ func begin() error {
 	for fd := monitor.JobFD; fd <= monitor.LockFD; fd++ {
 		unix.CloseOnExec(fd)
 	}
+	// All that needs no job is done while the engine still prepares it.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("become subreaper: %w", err)
+	}
+	joinKeyring()
+	caught := catchSignals()
+	warmDecoder()
 	job, err := readJob()
 	if err != nil {
 		return err
@@ -51,11 +58,7 @@ func begin() error {
 	if err := reserve(); err != nil {
 		return err
 	}
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("become subreaper: %w", err)
-	}
-	joinKeyring()
-	s := newServer(job, catchSignals())
+	s := newServer(job, caught)
 	if f := s.first(); f != nil {
 		s.stopUplink()
 		return writeReport(monitor.Report{Error: f.text, Exit: f.exit})
@@ -67,6 +70,18 @@ func begin() error {
 	unix.Close(monitor.RunFD) // later starts take the runtime from its path: the copy costs memory
 	s.loop()
 	return nil
+}
+
+// warmDecoder lets encoding/json look at the job's types before there is one.
+func warmDecoder() {
+	json.Unmarshal([]byte(`{"Log":{"Opts":{}},"LogAttrs":{},"Lifecycle":{}}`), new(monitor.Job))
+}
+
+// warmEncoder does the same for what is written later, while the runtime is at work.
+func warmEncoder() {
+	json.Marshal(monitor.Report{Live: &record.Live{}})
+	json.Marshal(&record.State{})
+	json.Unmarshal([]byte(`{}`), new(record.State))
 }
 
 // first is the first start.
