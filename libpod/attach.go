@@ -45,6 +45,9 @@ func (e *Engine) Attach(ctx context.Context, ref string, opts AttachOptions) (in
 		return 0, false, fmt.Errorf("attach to container %q: %w", c.name(), err)
 	}
 	defer conn.Close()
+	if opts.SigProxy {
+		e.catchSignals(c).pass()
+	}
 	return e.follow(ctx, c, conn, opts)
 }
 
@@ -55,9 +58,6 @@ func (e *Engine) follow(ctx context.Context, c *container, conn *os.File, opts A
 		EndsInput: c.Process.StdinOnce}
 	if c.Process.OpenStdin && !opts.NoStdin {
 		streams.Stdin = opts.Stdin
-	}
-	if opts.SigProxy {
-		defer e.proxySignals(c)()
 	}
 	code, detached, err := monitor.Attach(ctx, conn, streams)
 	switch {

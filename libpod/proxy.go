@@ -8,13 +8,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// proxySignals hands the signals this process gets on to the container's first process, all but those that concern
-// only us, until the returned function is called.
-func (e *Engine) proxySignals(c *container) (stop func()) {
-	got := make(chan os.Signal, 32)
-	signal.Notify(got)
+// signalProxy hands the signals this process gets on to a container's first process, all but those that concern only us.
+type signalProxy struct {
+	got  chan os.Signal
+	runs chan struct{} // closed when there is a container to hand them to
+}
+
+// catchSignals begins to catch signals and keeps them until pass. To catch them all takes the Go runtime two
+// milliseconds, which pass beside what the caller does next. Once caught they stay so: a command ends with its container.
+func (e *Engine) catchSignals(c *container) *signalProxy {
+	p := &signalProxy{got: make(chan os.Signal, 32), runs: make(chan struct{})}
 	go func() {
-		for s := range got {
+		signal.Notify(p.got)
+		<-p.runs
+		for s := range p.got {
 			sig, ok := s.(syscall.Signal)
 			if !ok || ownSignal(sig) {
 				continue
@@ -24,9 +31,13 @@ func (e *Engine) proxySignals(c *container) (stop func()) {
 			}
 		}
 	}()
-	return func() {
-		signal.Stop(got)
-		close(got)
+	return p
+}
+
+// pass hands on what was caught and what comes.
+func (p *signalProxy) pass() {
+	if p != nil {
+		close(p.runs)
 	}
 }
 

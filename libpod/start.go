@@ -65,6 +65,7 @@ func (e *Engine) startLocked(ctx context.Context, c *container, lock *recorddir.
 			return 0, err
 		}
 		defer s.client.Close()
+		s.proxies = attach.SigProxy
 	}
 	err := s.run(ctx, lock)
 	if err != nil {
@@ -74,6 +75,7 @@ func (e *Engine) startLocked(ctx context.Context, c *container, lock *recorddir.
 	if err != nil || attach == nil {
 		return 0, err
 	}
+	s.proxy.pass()
 	code, _, err := e.follow(ctx, c, s.client, *attach)
 	return code, err
 }
@@ -90,6 +92,8 @@ type startup struct {
 	client  *os.File // our end of the first attach connection
 	server  *os.File // the monitor's
 	monitor *monitor.Process
+	proxies bool         // signals are handed on
+	proxy   *signalProxy // nil: they are not
 }
 
 // run brings the container up. The state says "running" before anything runs, so that a kill at any point leaves a
@@ -108,6 +112,9 @@ func (s *startup) run(ctx context.Context, lock *recorddir.Lock) error {
 		return err
 	}
 	faultpoint.Hit("start.sent")
+	if s.proxies {
+		s.proxy = s.e.catchSignals(s.c)
+	}
 	live, err := s.monitor.Report(ctx)
 	if err != nil {
 		return nameCommand(err, s.c.Process.Args())
