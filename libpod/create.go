@@ -21,7 +21,7 @@ import (
 
 // Create makes a container and returns its id. The image stays for as long as the record is there.
 func (e *Engine) Create(ctx context.Context, opts CreateOptions) (string, error) {
-	c, lock, err := e.create(ctx, opts)
+	c, lock, err := e.create(ctx, opts, atomicfile.Durable)
 	if err != nil {
 		return "", err
 	}
@@ -29,8 +29,9 @@ func (e *Engine) Create(ctx context.Context, opts CreateOptions) (string, error)
 	return c.ID, nil
 }
 
-// create is Create that returns the container locked, so that nobody prunes it before it is started.
-func (e *Engine) create(ctx context.Context, opts CreateOptions) (*container, *recorddir.Lock, error) {
+// create is Create that returns the container locked, so that nobody prunes it before it is started. One that is started
+// at once is written Ordered: the state that follows makes it durable.
+func (e *Engine) create(ctx context.Context, opts CreateOptions, dur atomicfile.Durability) (*container, *recorddir.Lock, error) {
 	if err := e.pullAhead(opts); err != nil {
 		return nil, nil, err
 	}
@@ -40,10 +41,10 @@ func (e *Engine) create(ctx context.Context, opts CreateOptions) (*container, *r
 	if err := reserveCIDFile(opts.Config.Lifecycle.CIDFile); err != nil {
 		return nil, nil, err
 	}
-	c, lock, err := e.createFrom(ctx, opts)
+	c, lock, err := e.createFrom(ctx, opts, dur)
 	if errors.Is(err, errImageMissing) && opts.pullsMissing() {
 		if err = opts.PullImage(opts.Config.Image.Name, "missing", opts.Platform); err == nil {
-			c, lock, err = e.createFrom(ctx, opts)
+			c, lock, err = e.createFrom(ctx, opts, dur)
 		}
 	}
 	if err != nil {
@@ -54,7 +55,7 @@ func (e *Engine) create(ctx context.Context, opts CreateOptions) (*container, *r
 }
 
 // createFrom writes the record of a container of an image that is here. The image cannot be removed meanwhile.
-func (e *Engine) createFrom(ctx context.Context, opts CreateOptions) (c *container, lock *recorddir.Lock, err error) {
+func (e *Engine) createFrom(ctx context.Context, opts CreateOptions, dur atomicfile.Durability) (c *container, lock *recorddir.Lock, err error) {
 	err = e.images.WithImagesShared(ctx, func() error {
 		img, err := e.images.Lookup(ctx, opts.Config.Image.Name)
 		if errors.Is(err, errdefs.ErrNotFound) {
@@ -69,7 +70,7 @@ func (e *Engine) createFrom(ctx context.Context, opts CreateOptions) (c *contain
 		if err := mergeImage(&c.Config, img, opts); err != nil {
 			return err
 		}
-		lock, err = e.writeNew(&c.Config)
+		lock, err = e.writeNew(&c.Config, dur)
 		return err
 	})
 	return c, lock, err
@@ -136,7 +137,7 @@ func (e *Engine) finishCreate(ctx context.Context, c *container, lock *recorddir
 
 // writeNew claims the name and writes the record. Until config.json is in place the container does not exist; from
 // then on it does. A kill before leaves a directory that the next one to meet it removes.
-func (e *Engine) writeNew(cfg *record.Config) (_ *recorddir.Lock, err error) {
+func (e *Engine) writeNew(cfg *record.Config, dur atomicfile.Durability) (_ *recorddir.Lock, err error) {
 	cfg.Version, cfg.ID, cfg.Created = record.Version, newID(), time.Now().UTC()
 	if cfg.Hostname == "" && cfg.Network.Mode != "host" {
 		cfg.Hostname = shortID(cfg.ID)
@@ -159,7 +160,6 @@ func (e *Engine) writeNew(cfg *record.Config) (_ *recorddir.Lock, err error) {
 	if err != nil {
 		return nil, err
 	}
-	dur := atomicfile.Durable
 	if cfg.Lifecycle.AutoRemove {
 		dur = atomicfile.Volatile
 	}

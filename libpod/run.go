@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/wherry-containers/wherry/pkg/atomicfile"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
 )
@@ -13,7 +14,7 @@ import (
 // unless it is to be removed at its end.
 func (e *Engine) Run(ctx context.Context, opts RunOptions) (int, string, error) {
 	opts.Config.Lifecycle.Detached = opts.Detach
-	c, lock, err := e.create(ctx, opts.CreateOptions)
+	c, lock, err := e.create(ctx, opts.CreateOptions, atomicfile.Ordered)
 	if err != nil {
 		return 0, "", err
 	}

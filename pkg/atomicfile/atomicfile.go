@@ -10,13 +10,16 @@ import (
 )
 
 // Durability says whether a write must survive a power loss.
-type Durability bool
+type Durability int
 
 const (
-	// Durable content is fsynced, and its directory after the rename.
-	Durable Durability = true
 	// Volatile content survives the death of any process, not of the machine.
-	Volatile Durability = false
+	Volatile Durability = iota
+	// Ordered content is fsynced before the rename: after a power loss the file is whole or not there. The next
+	// Durable write in the same directory makes sure that it is.
+	Ordered
+	// Durable content is fsynced, and its directory after the rename.
+	Durable
 )
 
 // Write replaces path with data by temp file, fsync, rename, fsync of the directory. The temp file is
@@ -52,7 +55,7 @@ func writeTemp(tmp string, data []byte, perm os.FileMode, d Durability) error {
 	if _, err := f.Write(data); err != nil {
 		return err
 	}
-	if d == Durable {
+	if d != Volatile {
 		return f.Sync()
 	}
 	return nil

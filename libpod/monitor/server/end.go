@@ -128,6 +128,14 @@ func (s *Server) readState() *record.State {
 	return st
 }
 
+// durability: what is about to be removed need not outlive the machine.
+func (s *Server) durability() atomicfile.Durability {
+	if s.job.Lifecycle.AutoRemove || s.end.brief {
+		return atomicfile.Volatile
+	}
+	return atomicfile.Durable
+}
+
 // writeState completes and writes the state. The caller holds the lock.
 func (s *Server) writeState(st *record.State) error {
 	st.Version = max(st.Version, record.Version)
@@ -140,7 +148,7 @@ func (s *Server) writeState(st *record.State) error {
 		return fmt.Errorf("write %s: %w", record.StateFile, err)
 	}
 	return atomicfile.Write(filepath.Join(s.job.Dir, record.StateFile), data, 0o600,
-		atomicfile.Durability(!s.job.Lifecycle.AutoRemove && !s.end.brief))
+		s.durability())
 }
 
 // remove takes the container's name and moves its directory and anonymous volumes to the trash.
