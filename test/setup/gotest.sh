@@ -47,6 +47,10 @@ run() { # NAME TIMEOUT ARGS...: the packages come on standard input
 
 if [ "$what" = all ] || [ "$what" = unit ]; then run unit 10m "${as_user[@]}" < <(packages unit); fi
 if [ "$what" = all ] || [ "$what" = system ]; then run system 25m "${as_user[@]}" < <(packages system); fi
+# The image commands are killed at each of their own steps in process: that wants the fault points built in.
+if [ "$what" = all ] && [ -z "${RUN:-}${PKG:-}" ]; then
+  TAGS="$TAGS faultpoint" RUN=TestKilledAtEachStep run fault 10m "${as_user[@]}" <<<./pkg/image
+fi
 if [ "$what" = all ] || [ "$what" = root ]; then
   if [ "$(id -u)" = 0 ]; then
     WHERRY_TEST_ROOT=1 run root 15m < <(packages root)
