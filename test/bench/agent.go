@@ -25,6 +25,10 @@ type outcome struct {
 	Error  string
 }
 
+// rest is the pause before each measurement: what the one before left to the kernel (namespaces, control groups, dirty
+// pages) must not be charged to the next.
+const rest = 40 * time.Millisecond
+
 // serve is the agent: it lives where a peer lives (another user, another mount or user namespace), so that no
 // measurement holds the way there.
 func serve(in io.Reader, out io.Writer) error {
@@ -36,6 +40,7 @@ func serve(in io.Reader, out io.Writer) error {
 		} else if err != nil {
 			return err
 		}
+		time.Sleep(rest)
 		if err := answers.Encode(j.run()); err != nil {
 			return err
 		}
