@@ -20,32 +20,31 @@ const (
 
 // Job is all that a monitor needs to know. It is kept across restarts of the container.
 type Job struct {
-	ID         string
-	Dir        string   // durable directory of the container
-	RunDir     string   // run directory
-	Trash      string   // layout.Dirs.Trash
-	Names      string   // layout.Dirs.ContainerNames
-	Name       string   // symbolic link in Names to drop on removal
-	Runtime    string   // path of the runtime binary
-	StartArgs  []string // arguments (with argv[0]) that start the container detached and write the pid file
-	Env        []string // of the runtime
-	Terminal   bool
-	OpenStdin  bool
-	StdinOnce  bool
-	Log        record.Log
-	LogAttrs   map[string]string // extra attributes of each json-file line ("attrs")
-	LogTag     string
-	Lifecycle  record.Lifecycle
-	Health     *record.Health
-	ExecArgs   []string      // arguments (with argv[0]) of the runtime up to a process file: "exec --process"; the monitor appends FILE ID
-	ExecSpec   []byte        // OCI process (JSON) that a health probe starts from; its args are replaced
-	Cgroups    []string      // absolute directories to remove at the end: one on v2, one per controller on v1
-	Leftovers  []string      // run-time paths to remove at the end besides RunDir (the runtime's state directory)
-	Volumes    []string      // durable directories of anonymous volumes to remove with the container (--rm)
-	UplinkArgs []string      // command that gives the network namespace its uplink and goes to the background, or nil
-	UplinkPid  string        // file in which it leaves its pid
-	Scope      *systemd.Unit // that all this is in: while it is being stopped, nothing is started again
-	BootID     string
+	ID        string
+	Dir       string   // durable directory of the container
+	RunDir    string   // run directory
+	Trash     string   // layout.Dirs.Trash
+	Names     string   // layout.Dirs.ContainerNames
+	Name      string   // symbolic link in Names to drop on removal
+	Runtime   string   // path of the runtime binary
+	StartArgs []string // arguments (with argv[0]) that start the container detached and write the pid file
+	Env       []string // of the runtime
+	Terminal  bool
+	OpenStdin bool
+	StdinOnce bool
+	Log       record.Log
+	LogAttrs  map[string]string // extra attributes of each json-file line ("attrs")
+	LogTag    string
+	Lifecycle record.Lifecycle
+	Health    *record.Health
+	ExecArgs  []string      // arguments (with argv[0]) of the runtime up to a process file: "exec --process"; the monitor appends FILE ID
+	ExecSpec  []byte        // OCI process (JSON) that a health probe starts from; its args are replaced
+	Cgroups   []string      // absolute directories to remove at the end: one on v2, one per controller on v1
+	Leftovers []string      // run-time paths to remove at the end besides RunDir (the runtime's state directory)
+	Volumes   []string      // durable directories of anonymous volumes to remove with the container (--rm)
+	UplinkPid string        // file in which the engine's uplink leaves its pid, absent without one: it is ended with the container
+	Scope     *systemd.Unit // that all this is in: while it is being stopped, nothing is started again
+	BootID    string
 }
 
 // Report is the monitor's one answer.

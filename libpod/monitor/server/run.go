@@ -102,7 +102,7 @@ func (s *Server) first() *failure {
 	if err := s.listenAttach(); err != nil {
 		return ours(err)
 	}
-	if err := s.startUplink(); err != nil {
+	if err := s.adoptUplink(); err != nil {
 		return ours(err)
 	}
 	return s.start()

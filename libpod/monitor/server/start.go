@@ -198,43 +198,13 @@ func readPid(path string) (int, error) {
 	return pid, nil
 }
 
-// startUplink gives the network namespace its way out. The command goes to the background by itself.
-func (s *Server) startUplink() error {
-	if len(s.job.UplinkArgs) == 0 {
-		return s.adoptUplink()
-	}
-	text, err := unix.MemfdCreate("uplink", unix.MFD_CLOEXEC)
-	if err != nil {
-		return fmt.Errorf("start network uplink: %w", err)
-	}
-	defer unix.Close(text)
-	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("start network uplink: %w", err)
-	}
-	defer unix.Close(null)
-	args := s.job.UplinkArgs
-	pid, err := fork(args[0], args, s.job.Env, [3]int{null, null, text})
-	if err != nil {
-		return fmt.Errorf("start network uplink %s: %w", args[0], err)
-	}
-	status, err := wait(pid)
-	if err != nil {
-		return fmt.Errorf("start network uplink %s: %w", args[0], err)
-	}
-	if status != 0 {
-		return fmt.Errorf("start network uplink %s: %s", args[0], lastLine(readFD(text), fmt.Sprintf("exit status %d", exitCode(status))))
-	}
-	return s.adoptUplink()
-}
-
 // adoptUplink takes over the uplink that has left its pid, if there is one: it is ended with the container.
 func (s *Server) adoptUplink() error {
 	if s.job.UplinkPid == "" {
 		return nil
 	}
 	pid, err := readPid(s.job.UplinkPid)
-	if errors.Is(err, fs.ErrNotExist) && len(s.job.UplinkArgs) == 0 {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
