@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"github.com/wherry-containers/wherry/pkg/store"
 )
 
 // Tag gives an image further names; an image that had one of them loses it.
@@ -12,14 +13,7 @@ func (s *Session) Tag(ctx context.Context, name string, add []string) error {
 	if err != nil {
 		return err
 	}
-	return s.names.WithImagesShared(ctx, func() error {
-		img, err := s.lookup(ctx, name)
-		if err != nil {
-			return err
-		}
-		if img.ReadOnly {
-			return errReadOnly(name, img.Graph)
-		}
+	return s.withWritable(ctx, name, func(img *store.Image) error {
 		return explainLocal("tag "+name, s.store.AddNames(img.ID, fullStrings(full)))
 	})
 }
@@ -30,14 +24,7 @@ func (s *Session) Untag(ctx context.Context, name string, drop []string) error {
 	if err != nil {
 		return err
 	}
-	return s.names.WithImagesShared(ctx, func() error {
-		img, err := s.lookup(ctx, name)
-		if err != nil {
-			return err
-		}
-		if img.ReadOnly {
-			return errReadOnly(name, img.Graph)
-		}
+	return s.withWritable(ctx, name, func(img *store.Image) error {
 		names := fullStrings(full)
 		if len(names) == 0 {
 			names = img.Names
@@ -48,6 +35,20 @@ func (s *Session) Untag(ctx context.Context, name string, drop []string) error {
 			}
 		}
 		return explainLocal("untag "+name, s.store.RemoveNames(img.ID, names))
+	})
+}
+
+// withWritable runs fn on the image that name names, which lies in our own store and cannot be removed meanwhile.
+func (s *Session) withWritable(ctx context.Context, name string, fn func(*store.Image) error) error {
+	return s.names.WithImagesShared(ctx, func() error {
+		img, err := s.lookup(ctx, name)
+		if err != nil {
+			return err
+		}
+		if img.ReadOnly {
+			return errReadOnly(name, img.Graph)
+		}
+		return fn(img)
 	})
 }
 
