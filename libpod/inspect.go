@@ -2,8 +2,6 @@ package libpod
 
 import (
 	"context"
-	"encoding/json"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -71,14 +69,9 @@ func (e *Engine) inspectState(c *container) InspectState {
 }
 
 func (e *Engine) inspectHealth(c *container) *InspectHealth {
-	h := record.HealthState{Status: "starting"}
-	if data, err := os.ReadFile(filepath.Join(e.dirs.ContainerRun(c.ID), record.HealthFile)); err == nil {
-		json.Unmarshal(data, &h) // an unreadable one is as good as none: the monitor writes the next
-	} else if !c.running() {
+	h, there := e.readHealth(c.ID)
+	if !there && !c.running() && c.state.Status != record.Created {
 		h.Status = "unhealthy"
-		if c.state.Status == record.Created {
-			h.Status = "starting"
-		}
 	}
 	doc := &InspectHealth{Status: h.Status, FailingStreak: h.FailingStreak, Log: []InspectHealthLog{}}
 	for _, r := range h.Log {

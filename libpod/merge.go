@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wherry-containers/wherry/libpod/record"
+	"github.com/wherry-containers/wherry/libpod/spec"
 	"github.com/wherry-containers/wherry/pkg/store"
 )
 
@@ -14,19 +15,7 @@ const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 // mergeEnv lays the user's environment over the image's: a later NAME replaces an earlier one in place, NAME without
 // "=" removes it. PATH is there in any case.
 func mergeEnv(image, user []string) []string {
-	env := slices.Clone(image)
-	for _, kv := range user {
-		name, _, set := strings.Cut(kv, "=")
-		at := slices.IndexFunc(env, func(have string) bool { return strings.HasPrefix(have, name+"=") })
-		switch {
-		case at >= 0 && set:
-			env[at] = kv
-		case at >= 0:
-			env = slices.Delete(env, at, at+1)
-		case set:
-			env = append(env, kv)
-		}
-	}
+	env := spec.MergeEnv(image, user)
 	if !slices.ContainsFunc(env, func(kv string) bool { return strings.HasPrefix(kv, "PATH=") }) {
 		env = append([]string{defaultPath}, env...)
 	}

@@ -243,10 +243,16 @@ func moment(n int64) time.Time {
 
 // healthStatus is what the monitor last found.
 func (e *Engine) healthStatus(id string) string {
-	data, err := os.ReadFile(filepath.Join(e.dirs.ContainerRun(id), record.HealthFile))
-	var h record.HealthState
-	if err != nil || json.Unmarshal(data, &h) != nil {
-		return "starting"
-	}
+	h, _ := e.readHealth(id)
 	return h.Status
+}
+
+// readHealth reads what the monitor last wrote, and whether there was anything. What cannot be read is as good as none:
+// the monitor writes the next.
+func (e *Engine) readHealth(id string) (h record.HealthState, there bool) {
+	data, err := os.ReadFile(filepath.Join(e.dirs.ContainerRun(id), record.HealthFile))
+	if err != nil || json.Unmarshal(data, &h) != nil {
+		h = record.HealthState{Status: "starting"}
+	}
+	return h, err == nil
 }

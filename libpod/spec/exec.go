@@ -39,13 +39,13 @@ func ExecProcess(first *specs.Process, e Exec) (*specs.Process, error) {
 	if e.User != nil {
 		p.User = specs.User{UID: e.User.UID, GID: e.User.GID, AdditionalGids: e.User.Groups, Umask: first.User.Umask}
 		if e.User.Home != "" {
-			base = mergeEnv(base, []string{"HOME=" + e.User.Home})
+			base = MergeEnv(base, []string{"HOME=" + e.User.Home})
 		}
 	}
 	if e.Terminal {
-		base = mergeEnv([]string{"TERM=xterm"}, base)
+		base = MergeEnv([]string{"TERM=xterm"}, base)
 	}
-	p.Env = mergeEnv(base, e.Env)
+	p.Env = MergeEnv(base, e.Env)
 	bounding := []string{}
 	if first.Capabilities != nil {
 		bounding = first.Capabilities.Bounding

@@ -111,12 +111,12 @@ func environment(cfg record.Process, hostname, home string) []string {
 	if home == "" {
 		home = "/"
 	}
-	return mergeEnv(append(own, "HOME="+home), cfg.Env)
+	return MergeEnv(append(own, "HOME="+home), cfg.Env)
 }
 
-// mergeEnv replaces variables in base by those of the same name in over, and appends the others. A bare NAME in
+// MergeEnv replaces variables in base by those of the same name in over, and appends the others. A bare NAME in
 // over removes it.
-func mergeEnv(base, over []string) []string {
+func MergeEnv(base, over []string) []string {
 	out := make([]string, 0, len(base)+len(over))
 	at := make(map[string]int, len(base)+len(over))
 	for _, list := range [][]string{base, over} {
