@@ -148,6 +148,20 @@ func TestVerbsSideBySide(t *testing.T) {
 	f.survivesAll(append(verbs, [2]string{"prune", ""}))
 }
 
+// TestKilledWhileProbing: what containers/storage left of trying the kernel's overlay is swept by the next session.
+func TestKilledWhileProbing(t *testing.T) {
+	f := newFixture(t)
+	f.noError(f.Close())
+	f.noError(os.Mkdir(f.path("data/tmp/s-killed"), 0o700))
+	for _, probe := range []string{"opaque-bug-check1", "metacopy-check2", "volatile-check3", "compat4"} {
+		f.noError(os.MkdirAll(f.path("data/storage/overlay/"+probe+"/work/work"), 0o700))
+	}
+	f.fresh()
+	defer f.Close()
+	f.sound()
+	f.noLeftovers()
+}
+
 // survivesAll runs every verb to its end and looks at the store after it.
 func (f *fixture) survivesAll(verbs [][2]string) {
 	f.t.Helper()

@@ -5,14 +5,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/containers/storage"
 )
 
 // collectFiles removes what killed sessions left in containers/storage's directories and it does not find by itself:
-// half-written lists, the blobs of images and the directories of layers that no list names, links to nowhere. The
-// caller knows that nobody else writes to the store.
+// half-written lists, the blobs of images and the directories of layers that no list names, links to nowhere, what it
+// mounted to learn of the kernel. The caller knows that nobody else writes to the store.
 func (s *Session) collectFiles() error {
 	known, err := s.knownIDs()
 	if err != nil {
@@ -28,6 +29,7 @@ func (s *Session) collectFiles() error {
 		removeUnknown(filepath.Join(graph, driver+"-layers"), known),
 		removeUnknown(filepath.Join(graph, driver+"-containers"), known),
 		removeUnknown(layers, known),
+		removeProbes(layers),
 		removeDeadLinks(filepath.Join(graph, "overlay", "l")),
 	)
 }
@@ -61,6 +63,22 @@ func removeUnknown(dir string, known map[string]bool) error {
 		id, _, _ := strings.Cut(e.Name(), ".")
 		if strings.HasPrefix(e.Name(), ".tmp-") || isID(id) && !known[id] {
 			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+		}
+	}
+	return err
+}
+
+// probes begin the names of the directories in which containers/storage tries what overlay can do here.
+var probes = []string{"opaque-bug-check", "metacopy-check", "volatile-check", "compat"}
+
+func removeProbes(layers string) error {
+	entries, err := os.ReadDir(layers)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if slices.ContainsFunc(probes, func(p string) bool { return strings.HasPrefix(e.Name(), p) }) {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(layers, e.Name())))
 		}
 	}
 	return err
