@@ -95,8 +95,9 @@ cross: $(CROSS:%=cross-%) ## static linux/amd64, arm64, armv7, armv6 in dist/, s
 cross-%:
 	@GOARM=$(patsubst armv%,%,$(filter armv%,$*)); export GOARM; $(call all,$(if $(filter armv%,$*),arm,$*),dist/linux-$*)
 
-docs: build ## man pages and completions from the command table
+docs: build ## man pages, completions and docs/flags.md from the command table
 	bin/wherry generate-docs docs/man contrib/completions
+	UPDATE_FLAGS=1 $(GO) test -count=1 -tags "$(TAGS)" -run '^TestFlagTable$$' ./cmd/wherry
 
 docs-check: build
 	@test/setup/docs-check.sh

@@ -20,6 +20,7 @@ type Entry struct {
 	Group string                      // heading in the program's help, or the usage line of a group
 	Place Place                       // what has to be done before the command runs
 	Later bool                        // known, but not there yet
+	Why   string                      // with Later: it will not be there, and why, or what to use in its place
 	Also  bool                        // a second place of a command listed elsewhere: no man page of its own
 }
 
@@ -38,6 +39,14 @@ const (
 func (e Entry) Name() string {
 	name, _, _ := strings.Cut(e.Names, " ")
 	return name
+}
+
+// Refusal is what to say to somebody who typed a command that is not there.
+func (e Entry) Refusal(typed string) string {
+	if e.Why != "" {
+		return quote(typed) + " is not supported by wherry: " + e.Why
+	}
+	return quote(typed) + " is not there yet"
 }
 
 func (e Entry) has(name string) bool {
@@ -107,7 +116,7 @@ func (a *App) dispatch(ctx context.Context, env *Env, words []string) error {
 		words = words[1:]
 		switch {
 		case entry.Later:
-			return Usagef("%q is not there yet", env.Program+" "+path)
+			return Usagef("%s", entry.Refusal(env.Program+" "+path))
 		case entry.New != nil:
 			return a.runEntry(ctx, env, entry, path, words)
 		case len(words) == 0 || words[0] == "--help" || words[0] == "-h":

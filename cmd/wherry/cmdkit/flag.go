@@ -23,6 +23,7 @@ type Flag struct {
 	Set     func(value string) error // called for every occurrence, in order
 	Hidden  bool                     // neither in help nor in completion
 	Later   bool                     // known, but its feature is not there yet
+	Why     string                   // known, and not supported: why, or what to use in its place
 	set     bool
 }
 
@@ -51,7 +52,7 @@ func (f *Flag) GetDefaultText() string { return f.Default }
 func (f *Flag) GetEnvVars() []string { return nil }
 
 // IsVisible reports whether help and completion show the flag.
-func (f *Flag) IsVisible() bool { return !f.Hidden && !f.Later }
+func (f *Flag) IsVisible() bool { return !f.Hidden && !f.Later && f.Why == "" }
 
 // Apply registers the flag under its name only: aliases are rewritten before parsing (see Normalise).
 func (f *Flag) Apply(set *flag.FlagSet) error {
@@ -187,6 +188,31 @@ func Later(list string) []cli.Flag {
 		flags = append(flags, f)
 	}
 	return flags
+}
+
+// Refused returns flags of Docker or Podman that wherry will not have: naming one is an error that says why, or what to
+// use in its place. The list is written like Later's.
+func Refused(list, why string) []cli.Flag {
+	flags := Later(list)
+	for _, f := range flags {
+		ours := f.(*Flag)
+		ours.Later, ours.Why = false, why
+	}
+	return flags
+}
+
+// Refusal is what to say to somebody who typed the flag; empty for a flag that works.
+func (f *Flag) Refusal(typed string) string {
+	if long := "--" + f.Name; typed != long {
+		typed += " (" + long + ")"
+	}
+	switch {
+	case f.Why != "":
+		return typed + " is not supported by wherry: " + f.Why
+	case f.Later:
+		return typed + " is not there yet"
+	}
+	return ""
 }
 
 func plainNumberError(err error) error {

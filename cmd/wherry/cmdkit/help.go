@@ -67,7 +67,7 @@ func (a *App) help(env *Env, words []string) error {
 		path = strings.TrimSpace(path + " " + entry.Name())
 		switch {
 		case entry.Later:
-			return Usagef("%q is not there yet", env.Program+" "+path)
+			return Usagef("%s", entry.Refusal(env.Program+" "+path))
 		case entry.New != nil:
 			return printCommandHelp(env, entry.New(env), entry, path)
 		case i == len(words)-1:

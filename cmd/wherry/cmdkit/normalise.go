@@ -80,8 +80,11 @@ type normaliser struct {
 type flagForm struct {
 	name   string
 	isBool bool
-	later  bool
+	flag   *Flag // nil for one of the library's
 }
+
+// refused tells whether the flag is one that is only known by name.
+func (f flagForm) refused() bool { return f.flag != nil && (f.flag.Later || f.flag.Why != "") }
 
 func indexFlags(flags []cli.Flag) map[string]flagForm {
 	known := make(map[string]flagForm, 2*len(flags))
@@ -89,7 +92,7 @@ func indexFlags(flags []cli.Flag) map[string]flagForm {
 		names := f.Names()
 		form := flagForm{name: names[0]}
 		if ours, ok := f.(*Flag); ok {
-			form.isBool, form.later = ours.Bool, ours.Later
+			form.isBool, form.flag = ours.Bool, ours
 		} else if doc, ok := f.(cli.DocGenerationFlag); ok {
 			form.isBool = !doc.TakesValue()
 		}
@@ -160,10 +163,8 @@ func (n *normaliser) unknownLetter(arg, letter string) error {
 
 func (n *normaliser) emit(form flagForm, typed, value string, hasValue bool) error {
 	switch {
-	case form.later && typed != "--"+form.name:
-		return Usagef("%s (--%s) is not there yet", typed, form.name)
-	case form.later:
-		return Usagef("%s is not there yet", typed)
+	case form.refused():
+		return Usagef("%s", form.flag.Refusal(typed))
 	case form.isBool && !hasValue:
 		n.line.Flags = append(n.line.Flags, "--"+form.name)
 		return nil
@@ -189,7 +190,7 @@ func (n *normaliser) emit(form flagForm, typed, value string, hasValue bool) err
 func (n *normaliser) longNames() []string {
 	var names []string
 	for name, form := range n.known {
-		if len(name) > 1 && !form.later {
+		if len(name) > 1 && !form.refused() {
 			names = append(names, name)
 		}
 	}

@@ -92,7 +92,7 @@ func FuzzNormalise(f *testing.F) {
 		known := indexFlags(testFlags())
 		for _, flag := range line.Flags {
 			name, _, _ := strings.Cut(strings.TrimPrefix(flag, "--"), "=")
-			if form, ok := known[name]; !ok || form.name != name || form.later {
+			if form, ok := known[name]; !ok || form.name != name || form.refused() {
 				t.Fatalf("%q gave flag %q", args, flag)
 			}
 		}
