@@ -23,6 +23,7 @@ type Config struct {
 	Rootfs    Rootfs
 	Security  Security
 	Resources Resources
+	Cgroup    Cgroup `json:",omitzero"`
 	Network   Network
 	Log       Log
 	Lifecycle Lifecycle
@@ -93,30 +94,13 @@ type Security struct {
 	Unmask          []string `json:",omitempty"` // paths, or ALL
 	UserNS          string   // "", host, keep-id[:uid=,gid=], nomap
 	Devices         []Device `json:",omitempty"`
+	CDI             []string `json:",omitempty"` // --device and --gpus by their names in CDI: vendor.com/class=name
+	DeviceRules     []string `json:",omitempty"` // --device-cgroup-rule, as "c 42:* rmw"
 }
 
 // Device is one --device.
 type Device struct {
 	Source, Target, Access string // Access: a subset of rwm
-}
-
-// Resources are limits. Zero: none.
-type Resources struct {
-	Memory            int64    // bytes
-	MemorySwap        int64    // bytes of memory plus swap; -1 unlimited
-	MemoryReservation int64    // bytes
-	NanoCPUs          int64    // 1e9 = one processor
-	CPUShares         uint64   // cgroup v1 shares, 2 to 262144
-	CPUSet            string   // 0-3,5
-	Pids              *int64   // nil: the default (2048) where the controller is there; -1 unlimited
-	Ulimits           []Ulimit `json:",omitempty"`
-	OOMScoreAdj       *int     `json:",omitempty"`
-}
-
-// Ulimit is one --ulimit; -1 is unlimited.
-type Ulimit struct {
-	Name       string // nofile, nproc, core, ... in lower case without RLIMIT_
-	Soft, Hard int64
 }
 
 // Network says which network namespace the container has.

@@ -4,6 +4,7 @@ package record
 const (
 	ConfigFile = "config.json" // durable: Config
 	StateFile  = "state.json"  // durable: State
+	UpdateFile = "update.json" // durable: Update; absent until the container is updated
 	LogFile    = "ctr.log"     // durable: json-file log, rotated to ctr.log.1, ctr.log.2[.gz]
 	UpperDir   = "diff"        // durable: read-write layer
 	WorkDir    = "work"        // durable: overlay's work directory
