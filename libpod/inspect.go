@@ -32,9 +32,7 @@ func (e *Engine) Inspect(ctx context.Context, ref string) (*Inspect, error) {
 		run := e.dirs.ContainerRun(id)
 		doc.ResolvConfPath, doc.HostnamePath, doc.HostsPath = filepath.Join(run, resolvFile), filepath.Join(run, hostnameFile), filepath.Join(run, hostsFile)
 	}
-	if firstOf(c.Log.Driver, "json-file") == "json-file" {
-		doc.LogPath = filepath.Join(e.dirs.Container(id), record.LogFile)
-	}
+	doc.LogPath = e.logPath(c)
 	doc.GraphDriver = e.inspectLayers(ctx, c)
 	return doc, nil
 }

@@ -20,9 +20,6 @@ func (e *Engine) Logs(ctx context.Context, ref string, opts LogsOptions) error {
 	if err != nil {
 		return err
 	}
-	if driver := firstOf(c.Log.Driver, "json-file"); driver != "json-file" {
-		return errdefs.New(errdefs.ErrUnsupported, "container %q logs to %q, which keeps nothing to read (use --log-driver json-file)", c.name(), driver)
-	}
 	q := logdriver.Query{Since: opts.Since, Until: opts.Until, Tail: opts.Tail, Follow: opts.Follow && c.status() != record.Created,
 		Details: opts.Details, Timestamps: opts.Timestamps}
 	ended := make(chan struct{})
@@ -34,9 +31,27 @@ func (e *Engine) Logs(ctx context.Context, ref string, opts LogsOptions) error {
 	} else {
 		close(ended)
 	}
-	err = logdriver.Read(ctx, filepath.Join(e.dirs.Container(id), record.LogFile), q, ended, logdriver.Sink{Stdout: opts.Stdout, Stderr: opts.Stderr})
+	sink := logdriver.Sink{Stdout: opts.Stdout, Stderr: opts.Stderr}
+	path := e.logPath(c)
+	switch {
+	case path != "":
+		err = logdriver.Read(ctx, path, q, ended, sink)
+	case c.Log.Driver == logdriver.Journald:
+		err = e.journalLog(ctx, c, q, ended, sink)
+	default:
+		return errdefs.New(errdefs.ErrUnsupported, "container %q logs to %q, which keeps nothing to read (use --log-driver json-file)", c.name(), c.Log.Driver)
+	}
 	if err != nil {
 		return fmt.Errorf("logs of container %q: %w", c.name(), err)
 	}
 	return nil
+}
+
+// logPath is the file that the container's output goes to; empty where its driver keeps none.
+func (e *Engine) logPath(c *container) string {
+	switch c.Log.Driver {
+	case "", logdriver.JSONFile, logdriver.K8sFile, logdriver.Local:
+		return firstOf(c.Log.Opts["path"], filepath.Join(e.dirs.Container(c.ID), record.LogFile))
+	}
+	return ""
 }

@@ -237,7 +237,7 @@ func (s *startup) job(sp *specs.Spec) monitor.Job {
 		ID: c.ID, Dir: s.e.dirs.Container(c.ID), RunDir: s.runDir, Trash: s.e.dirs.Trash(), Names: s.e.dirs.ContainerNames(), Name: c.name(),
 		Runtime: s.runtime.Path, StartArgs: s.runtime.StartArgs(start), Env: s.runtime.Env(),
 		Terminal: c.Process.Terminal, OpenStdin: c.Process.OpenStdin, StdinOnce: c.Process.StdinOnce,
-		Log: c.Log, LogAttrs: c.logAttrs(), LogTag: c.Log.Opts["tag"], Lifecycle: c.Lifecycle, Health: c.Health,
+		Log: c.Log, LogAttrs: c.logAttrs(), LogTag: c.logTag(), LogFields: c.logFields(), Lifecycle: c.Lifecycle, Health: c.Health,
 		Cgroups: s.facts.Dirs(c.ID), Scope: s.facts.Scope(), Leftovers: s.runtime.Leftovers(c.ID), BootID: bootID(),
 		UplinkPid: filepath.Join(s.runDir, uplinkPidFile),
 	}
@@ -253,26 +253,4 @@ func (s *startup) job(sp *specs.Spec) monitor.Job {
 		job.ExecSpec, _ = lazyjson.Marshal(sp.Process) // was marshalled once already: it cannot fail
 	}
 	return job
-}
-
-// logAttrs are the attributes that json-file adds to each line: the labels and variables that its options name.
-func (c *container) logAttrs() map[string]string {
-	attrs := map[string]string{}
-	for _, name := range splitList(c.Log.Opts["labels"]) {
-		if v, ok := c.Labels[name]; ok {
-			attrs[name] = v
-		}
-	}
-	for _, name := range splitList(c.Log.Opts["env"]) {
-		for _, kv := range c.Process.Env {
-			if key, v, _ := strings.Cut(kv, "="); key == name {
-				attrs[name] = v
-			}
-		}
-	}
-	return attrs
-}
-
-func splitList(s string) []string {
-	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' })
 }

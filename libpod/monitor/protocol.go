@@ -33,8 +33,9 @@ type Job struct {
 	OpenStdin bool
 	StdinOnce bool
 	Log       record.Log
-	LogAttrs  map[string]string // extra attributes of each json-file line ("attrs")
+	LogAttrs  map[string]string // labels and variables that go with each line
 	LogTag    string
+	LogFields map[string]string // journald: what the container is
 	Lifecycle record.Lifecycle
 	Health    *record.Health
 	ExecArgs  []string      // arguments (with argv[0]) of the runtime up to a process file: "exec --process"; the monitor appends FILE ID

@@ -17,13 +17,16 @@ type entry struct {
 	time   []byte // RFC 3339
 }
 
-var errNoEntry = errors.New("not a line of a json-file log")
+var errNoEntry = errors.New("not a line of a log")
 
-// decode reads a line (without its newline). The entry may refer to the line, and reuses its own buffers. Lines in the
+// decode reads a line of either form (without its newline). The entry may refer to the line, and reuses its own buffers. Lines in the
 // form that Docker and we write are read by hand, any other by encoding/json.
 func (e *entry) decode(line []byte) error {
 	if e.decodeFast(line) {
 		return nil
+	}
+	if len(line) > 0 && line[0] != '{' {
+		return e.decodeCRI(line)
 	}
 	var slow struct {
 		Log    *string         `json:"log"`
@@ -137,7 +140,12 @@ func (e *entry) when() time.Time {
 }
 
 // complete says whether a raw line of the file holds the end of a line of the container.
-func complete(raw []byte) bool { return bytes.Contains(raw, []byte(`\n","`)) }
+func complete(raw []byte) bool {
+	if len(raw) > 0 && raw[0] != '{' {
+		return completeCRI(raw)
+	}
+	return bytes.Contains(raw, []byte(`\n","`))
+}
 
 // details is the attributes as Docker's --details prints them: k=v,k=v in order of the keys.
 func (e *entry) details() string {

@@ -79,15 +79,42 @@ func appendEscapedByte(dst []byte, b byte) []byte {
 	return append(dst, '\\', 'u', '0', '0', hexDigits[b>>4], hexDigits[b&0xf])
 }
 
-// encoder turns the bytes of the streams into lines of the log file. It holds the line that is not complete yet.
-type encoder struct {
-	attrs   []byte // `,"attrs":{...}` or nothing
-	pending [streams][]byte
-	tail    []byte // from the end of the text to the end of the line: the same for all lines of one read
+// lineForm writes one line of a container in the form of a driver.
+type lineForm interface {
+	// begin is called before the lines of one read: what they share is made once.
+	begin(s Stream, now time.Time)
+	// line appends a line to dst. The text is head followed by rest; rest holds the newline, if there is one.
+	line(dst, head, rest []byte) []byte
 }
 
-func newEncoder(attrs map[string]string) *encoder {
-	e := &encoder{}
+// encoder cuts the bytes of the streams into lines. It holds the line that is not complete yet.
+type encoder struct {
+	form    lineForm
+	pending [streams][]byte
+}
+
+// held is the text of lines that are not complete yet, nil if there is none.
+func (e *encoder) held() *Held {
+	if len(e.pending[Stdout])+len(e.pending[Stderr]) == 0 {
+		return nil
+	}
+	return &Held{Stdout: e.pending[Stdout], Stderr: e.pending[Stderr]}
+}
+
+func (e *encoder) takeHeld(h *Held) {
+	if h != nil {
+		e.pending[Stdout], e.pending[Stderr] = h.Stdout, h.Stderr
+	}
+}
+
+// jsonForm is Docker's json-file: an object a line.
+type jsonForm struct {
+	attrs []byte // `,"attrs":{...}` or nothing
+	tail  []byte // from the end of the text to the end of the line: the same for all lines of one read
+}
+
+func newJSONForm(attrs map[string]string) *jsonForm {
+	e := &jsonForm{}
 	if len(attrs) == 0 {
 		return e
 	}
@@ -104,7 +131,7 @@ func newEncoder(attrs map[string]string) *encoder {
 	return e
 }
 
-func (e *encoder) setTail(s Stream, now time.Time) {
+func (e *jsonForm) begin(s Stream, now time.Time) {
 	e.tail = append(append(e.tail[:0], `","stream":"`...), s.String()...)
 	e.tail = append(append(e.tail, '"'), e.attrs...)
 	e.tail = append(e.tail, `,"time":"`...)
@@ -112,8 +139,7 @@ func (e *encoder) setTail(s Stream, now time.Time) {
 	e.tail = append(e.tail, "\"}\n"...)
 }
 
-// line appends one line of the file. The text is head followed by rest; rest holds the newline, if there is one.
-func (e *encoder) line(dst, head, rest []byte) []byte {
+func (e *jsonForm) line(dst, head, rest []byte) []byte {
 	dst = append(dst, `{"log":"`...)
 	if len(head) > 0 {
 		dst = appendEscaped(dst, append(head, rest...)) // a rune may lie across the two
@@ -139,7 +165,7 @@ func (e *encoder) take(dst []byte, s Stream, p []byte, emit func([]byte) []byte)
 				n = room
 			}
 		}
-		dst = emit(e.line(dst, e.pending[s], p[:n]))
+		dst = emit(e.form.line(dst, e.pending[s], p[:n]))
 		e.pending[s] = e.pending[s][:0]
 		p = p[n:]
 	}
@@ -166,7 +192,7 @@ func (e *encoder) rest(dst []byte, s Stream) []byte {
 	if len(e.pending[s]) == 0 {
 		return dst
 	}
-	dst = e.line(dst, nil, e.pending[s])
+	dst = e.form.line(dst, nil, e.pending[s])
 	e.pending[s] = e.pending[s][:0]
 	return dst
 }

@@ -36,10 +36,22 @@ func TestValidateOpts(t *testing.T) {
 		{"json-file", "max-size=1m max-file=2 compress=maybe", "compress=maybe"},
 		{"json-file", "mode=fast", "mode=fast"},
 		{"json-file", "max-buffer-size=1m", "needs mode=non-blocking"},
-		{"json-file", "path=/x", "path=/x: driver json-file has no such option"},
+		{"json-file", "path=/x", ""},
+		{"json-file", "path=x", "want an absolute path"},
+		{"json-file", "syslog-address=/x", "syslog-address=/x: driver json-file has no such option"},
+		{"k8s-file", "path=/x max-size=1m", ""},
+		{"k8s-file", "tag=x", "tag=x: driver k8s-file has no such option"},
+		{"local", "max-size=1m max-file=2 compress=false", ""},
+		{"local", "labels=a", "driver local has no such option"},
+		{"journald", "tag={{.Name}} labels=a,b mode=non-blocking", ""},
+		{"journald", "max-size=1m", "driver journald has no such option"},
+		{"syslog", "syslog-address=unixgram:///dev/log syslog-facility=local3 syslog-format=rfc5424 tag=x", ""},
+		{"syslog", "syslog-address=udp://192.0.2.1:514", "only a socket of this machine"},
+		{"syslog", "syslog-facility=nonsense", "want a facility"},
+		{"syslog", "syslog-format=rfc1", "want rfc3164"},
 		{"none", "max-size=1m", `"max-size": driver none takes no options`},
 		{"passthrough", "", ""},
-		{"journald", "", `log driver "journald" is not known`},
+		{"jsonfile", "", `log driver "jsonfile" is not known`},
 	}
 	for _, c := range cases {
 		opts := map[string]string{}
@@ -47,7 +59,7 @@ func TestValidateOpts(t *testing.T) {
 			k, v, _ := strings.Cut(kv, "=")
 			opts[k] = v
 		}
-		err := ValidateOpts(c.driver, opts)
+		_, err := Parse(c.driver, opts)
 		switch {
 		case c.want == "" && err != nil:
 			t.Errorf("%s %s: %v", c.driver, c.opts, err)
@@ -55,7 +67,7 @@ func TestValidateOpts(t *testing.T) {
 			t.Errorf("%s %s: %v, want %q", c.driver, c.opts, err, c.want)
 		}
 	}
-	if o, err := ParseOpts(map[string]string{"max-size": "1.5kB"}); err != nil || o.MaxSize != 1536 {
+	if o, err := Parse(JSONFile, map[string]string{"max-size": "1.5kB"}); err != nil || o.MaxSize != 1536 {
 		t.Errorf("%+v %v", o, err)
 	}
 }
@@ -66,7 +78,7 @@ func newWriter(t *testing.T, opts Options, attrs map[string]string) (*Writer, st
 	if opts.MaxFile == 0 {
 		opts.MaxFile = 1
 	}
-	w, err := Open(path, opts, attrs, nil)
+	w, err := openWriter(path, opts, newJSONForm(attrs), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +143,7 @@ func TestHeldIsGoneOnWith(t *testing.T) {
 	w.Write(Stdout, []byte("one half, "), at)
 	held := w.Held()
 	w.file.Close()
-	w, err := Open(path, Options{MaxFile: 1}, nil, held)
+	w, err := openWriter(path, Options{MaxFile: 1}, newJSONForm(nil), held)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +266,7 @@ func TestGarbageIsLeftOut(t *testing.T) {
 	if out := readString(t, path, Query{Tail: 1}); out != "b\n" {
 		t.Errorf("tail: %q", out)
 	}
-	w, err := Open(path, Options{MaxFile: 1}, nil, nil) // goes on after a torn line
+	w, err := openWriter(path, Options{MaxFile: 1}, newJSONForm(nil), nil) // goes on after a torn line
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -328,8 +340,8 @@ func FuzzRoundTrip(f *testing.F) {
 	f.Add([]byte("a\nb"), 1)
 	f.Add([]byte("\xff\xfe<>\n"), 3)
 	f.Fuzz(func(t *testing.T, data []byte, cut int) {
-		enc := newEncoder(nil)
-		enc.setTail(Stdout, at)
+		enc := encoder{form: newJSONForm(nil)}
+		enc.form.begin(Stdout, at)
 		if len(data) > 0 {
 			cut = max(cut, -cut, 0) % (len(data) + 1)
 		} else {
@@ -354,7 +366,7 @@ func FuzzRoundTrip(f *testing.F) {
 
 func BenchmarkWrite(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "ctr.log")
-	w, err := Open(path, Options{MaxFile: 1, MaxSize: 100 << 20}, nil, nil)
+	w, err := openWriter(path, Options{MaxFile: 1, MaxSize: 100 << 20}, newJSONForm(nil), nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,5 +1,5 @@
-// Package logdriver keeps a container's output in Docker's json-file format and reads it back, across rotated
-// and compressed files and while it grows.
+// Package logdriver keeps a container's output and reads it back: in files in Docker's json-file or Kubernetes' form,
+// across rotated and compressed ones and while they grow, or in the journal; or it hands it to syslog.
 package logdriver
 
 import (
@@ -15,63 +15,131 @@ import (
 // Names of the log drivers.
 const (
 	JSONFile    = "json-file"   // lines in a file, as Docker writes them
+	K8sFile     = "k8s-file"    // lines in a file, as Kubernetes and Podman write them
+	Local       = "local"       // json-file, bounded: five compressed files of 20 MB
+	Journald    = "journald"    // systemd's journal
+	Syslog      = "syslog"      // the syslog daemon of this machine
 	Passthrough = "passthrough" // the container writes to the caller's own files; nothing is kept
 	None        = "none"        // nothing is kept; clients can still attach
 )
 
+// Drivers are all names, for messages.
+const Drivers = JSONFile + "|" + K8sFile + "|" + Local + "|" + Journald + "|" + Syslog + "|" + Passthrough + "|" + None
+
 // DefaultBuffer is the max-buffer-size of mode=non-blocking, in bytes.
 const DefaultBuffer = 1 << 20
 
-// Options are the parsed options of the json-file driver.
+// Options are a driver's parsed options.
 type Options struct {
-	MaxSize     int64 // bytes at which a file is rotated; 0: never
-	MaxFile     int   // files kept, the current one included; at least 1
-	Compress    bool  // rotated files are compressed
-	NonBlocking bool  // lines are dropped rather than that the container waits
-	BufferSize  int64 // bytes that wait at most in NonBlocking
+	MaxSize     int64  // bytes at which a file is rotated; 0: never
+	MaxFile     int    // files kept, the current one included; at least 1
+	Compress    bool   // rotated files are compressed
+	NonBlocking bool   // lines are dropped rather than that the container waits
+	BufferSize  int64  // bytes that wait at most in NonBlocking
+	Path        string // of the file; empty: in the container's directory
+	Socket      string // of the syslog daemon
+	Facility    int    // of syslog
+	Format      string // of syslog: empty (local), rfc3164, rfc5424, rfc5424micro
 }
 
-// selectors are the options that say which attributes a line carries. The caller resolves them.
-var selectors = map[string]bool{"labels": true, "labels-regex": false, "env": true, "env-regex": false, "tag": true}
+// Kinds of options: what a file takes, which attributes a line carries (the caller resolves those), what all take.
+const (
+	ofFiles  = "max-size max-file compress path"
+	ofLocal  = "max-size max-file compress"
+	selects  = "labels label labels-regex env env-regex tag"
+	ofAll    = "mode max-buffer-size"
+	ofSyslog = "syslog-address syslog-facility syslog-format"
+)
 
-// ValidateOpts returns a one-line error that names the first option that the driver does not take.
-func ValidateOpts(driver string, opts map[string]string) error {
+// takes lists the options of a driver; ok is false for an unknown one.
+func takes(driver string) (names string, ok bool) {
 	switch driver {
-	case JSONFile:
-		_, err := ParseOpts(opts)
-		return err
+	case JSONFile, "":
+		return ofFiles + " " + selects + " " + ofAll, true
+	case K8sFile:
+		return ofFiles + " " + ofAll, true
+	case Local:
+		return ofLocal + " " + ofAll, true
+	case Journald:
+		return selects + " " + ofAll, true
+	case Syslog:
+		return ofSyslog + " " + selects + " " + ofAll, true
 	case Passthrough, None:
-		for _, name := range sortedKeys(opts) {
-			return errdefs.New(errdefs.ErrInvalid, "log option %q: driver %s takes no options", name, driver)
-		}
-		return nil
+		return "", true
 	}
-	return errdefs.New(errdefs.ErrInvalid, "log driver %q is not known (use %s, %s or %s)", driver, JSONFile, Passthrough, None)
+	return "", false
 }
 
-// ParseOpts reads the options of the json-file driver.
-func ParseOpts(opts map[string]string) (Options, error) {
+// defaults are a driver's options where none are given.
+func defaults(driver string) Options {
 	o := Options{MaxFile: 1, BufferSize: DefaultBuffer}
+	switch driver {
+	case Local: // as Docker has it
+		o.MaxSize, o.MaxFile, o.Compress = 20<<20, 5, true
+	case Syslog:
+		o.Socket, o.Facility = devLog, defaultFacility
+	}
+	return o
+}
+
+// Parse reads the options of a driver. The error is one line that names the first option that the driver does not take.
+func Parse(driver string, opts map[string]string) (Options, error) {
+	allowed, known := takes(driver)
+	if !known {
+		return Options{}, errdefs.New(errdefs.ErrInvalid, "log driver %q is not known (use %s)", driver, strings.ReplaceAll(Drivers, "|", ", "))
+	}
+	o := defaults(driver)
 	for _, name := range sortedKeys(opts) {
+		switch {
+		case allowed == "":
+			return Options{}, errdefs.New(errdefs.ErrInvalid, "log option %q: driver %s takes no options", name, driver)
+		case !hasWord(allowed, name):
+			return Options{}, errdefs.New(errdefs.ErrInvalid, "log option %s=%s: driver %s has no such option (it has %s)", name, opts[name], firstWord(driver), strings.ReplaceAll(allowed, " ", ", "))
+		}
 		if err := o.set(name, opts[name]); err != nil {
 			return Options{}, errdefs.New(errdefs.ErrInvalid, "log option %s=%s: %v", name, opts[name], err)
 		}
 	}
+	if driver == K8sFile && o.MaxSize > 0 && opts["max-file"] == "" {
+		o.MaxFile = 2 // its users know max-size alone, and a rotation is not to take all that was logged
+	}
+	return o, o.check(opts)
+}
+
+func firstWord(driver string) string {
+	if driver == "" {
+		return JSONFile
+	}
+	return driver
+}
+
+func hasWord(words, word string) bool {
+	for _, w := range strings.Fields(words) {
+		if w == word {
+			return true
+		}
+	}
+	return false
+}
+
+// check looks at what options say about each other.
+func (o *Options) check(opts map[string]string) error {
 	switch {
 	case o.MaxFile > 1 && o.MaxSize == 0:
-		return Options{}, errdefs.New(errdefs.ErrInvalid, "log option max-file=%d: needs max-size", o.MaxFile)
+		return errdefs.New(errdefs.ErrInvalid, "log option max-file=%d: needs max-size", o.MaxFile)
 	case o.Compress && (o.MaxSize == 0 || o.MaxFile < 2):
-		return Options{}, errdefs.New(errdefs.ErrInvalid, "log option compress=true: needs max-size and max-file of at least 2")
+		return errdefs.New(errdefs.ErrInvalid, "log option compress=true: needs max-size and max-file of at least 2")
 	case opts["max-buffer-size"] != "" && !o.NonBlocking:
-		return Options{}, errdefs.New(errdefs.ErrInvalid, "log option max-buffer-size=%s: needs mode=non-blocking", opts["max-buffer-size"])
+		return errdefs.New(errdefs.ErrInvalid, "log option max-buffer-size=%s: needs mode=non-blocking", opts["max-buffer-size"])
 	}
-	return o, nil
+	return nil
 }
 
 func (o *Options) set(name, value string) (err error) {
 	switch name {
 	case "max-size":
 		if value == "-1" { // Docker's word for "no limit"
+			o.MaxSize = 0
 			return nil
 		}
 		o.MaxSize, err = parseSize(value)
@@ -92,9 +160,18 @@ func (o *Options) set(name, value string) (err error) {
 		o.NonBlocking = value == "non-blocking"
 	case "max-buffer-size":
 		o.BufferSize, err = parseSize(value)
-	default:
-		if !selectors[name] {
-			return fmt.Errorf("driver %s has no such option", JSONFile)
+	case "path":
+		o.Path = value
+		if !strings.HasPrefix(value, "/") {
+			return fmt.Errorf("want an absolute path")
+		}
+	case "syslog-address":
+		o.Socket, err = localSocket(value)
+	case "syslog-facility":
+		o.Facility, err = facility(value)
+	case "syslog-format":
+		if o.Format = value; value != "" && value != "rfc3164" && value != "rfc5424" && value != "rfc5424micro" {
+			return fmt.Errorf("want rfc3164, rfc5424 or rfc5424micro")
 		}
 	}
 	return err

@@ -140,8 +140,15 @@ func (r *reader) finish(s *segmentFile) error {
 }
 
 func (r *reader) deliver(line []byte) error {
-	e := &r.entry
-	if e.decode(line) != nil || len(e.text) == 0 || !r.wanted(e) {
+	if r.entry.decode(line) != nil {
+		return nil
+	}
+	return r.show(&r.entry)
+}
+
+// show writes an entry's text the way the query asks for.
+func (r *reader) show(e *entry) error {
+	if len(e.text) == 0 || !r.wanted(e) {
 		return nil
 	}
 	if r.sinks[e.stream] == nil {

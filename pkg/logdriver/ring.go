@@ -8,7 +8,7 @@ import (
 // ring holds output that waits for the file, so that a slow disk does not hold up the container
 // (mode=non-blocking). What does not fit in is dropped, as Docker does it.
 type ring struct {
-	w       *Writer
+	write   func(s Stream, p []byte, now time.Time) error
 	max     int64
 	mu      sync.Mutex
 	changed sync.Cond
@@ -25,8 +25,8 @@ type piece struct {
 	now    time.Time
 }
 
-func newRing(w *Writer, maxBytes int64) *ring {
-	r := &ring{w: w, max: maxBytes, done: make(chan struct{})}
+func newRing(write func(Stream, []byte, time.Time) error, maxBytes int64) *ring {
+	r := &ring{write: write, max: maxBytes, done: make(chan struct{})}
 	r.changed.L = &r.mu
 	go r.run()
 	return r
@@ -61,7 +61,7 @@ func (r *ring) run() {
 		r.queue = nil
 		for _, p := range batch {
 			r.mu.Unlock()
-			err := r.w.write(p.stream, p.data, p.now)
+			err := r.write(p.stream, p.data, p.now)
 			r.mu.Lock()
 			if err != nil {
 				r.err = err

@@ -12,11 +12,83 @@ import (
 // flushAt bounds the encoded bytes that one write holds.
 const flushAt = 256 << 10
 
-// Writer appends a container's output to a json-file log. It has one caller at a time.
+// Log takes a container's output. It has one caller at a time.
+type Log interface {
+	// Write logs p, which the container wrote to s at about now. In mode non-blocking it only queues. An error says
+	// that lines were lost (no space, say); later ones are tried again.
+	Write(s Stream, p []byte, now time.Time) error
+	// End logs what a stream that has ended left without a newline.
+	End(s Stream, now time.Time) error
+	// Held returns what must be given to Open when another process goes on with the log, or nil. The Log must not
+	// be Busy.
+	Held() *Held
+	// Busy says whether work goes on behind the caller's back: lines that wait, or a compression.
+	Busy() bool
+	// Close writes what waits, and ends the log.
+	Close() error
+}
+
+// Held is the text of lines that are not complete yet.
+type Held struct {
+	Stdout, Stderr []byte
+}
+
+// Target says where a container's output goes.
+type Target struct {
+	Driver string
+	Path   string // of the file drivers' log
+	Opts   map[string]string
+	Attrs  map[string]string // go with each line, where the driver keeps such
+	Tag    string            // names the container in a log that many write to
+	Fields map[string]string // of each journal entry: what the container is
+}
+
+// Open opens the log of a container, nil if the driver keeps none. held is what Held returned when another process
+// wrote the log before, or nil.
+func Open(t Target, held *Held) (Log, error) {
+	opts, err := Parse(t.Driver, t.Opts)
+	if err != nil {
+		return nil, err
+	}
+	switch t.Driver {
+	case JSONFile, Local, "":
+		attrs := t.Attrs
+		if t.Tag != "" {
+			attrs = withTag(attrs, t.Tag)
+		}
+		return opened(openWriter(t.Path, opts, newJSONForm(attrs), held))
+	case K8sFile:
+		return opened(openWriter(t.Path, opts, &criForm{}, held))
+	case Journald:
+		return opened(openSender(journalSocket, newJournalForm(t), opts, held))
+	case Syslog:
+		return opened(openSender(opts.Socket, newSyslogForm(t, opts), opts, held))
+	}
+	return nil, nil
+}
+
+// opened keeps a nil pointer from becoming a Log.
+func opened[T Log](log T, err error) (Log, error) {
+	if err != nil {
+		return nil, err
+	}
+	return log, nil
+}
+
+func withTag(attrs map[string]string, tag string) map[string]string {
+	all := make(map[string]string, len(attrs)+1)
+	for k, v := range attrs {
+		all[k] = v
+	}
+	all["tag"] = tag
+	return all
+}
+
+// Writer appends a container's output to a file.
 type Writer struct {
 	path string
 	opts Options
-	enc  *encoder
+	enc  encoder
 	file *os.File
 	size int64
 	buf  []byte
@@ -26,36 +98,20 @@ type Writer struct {
 	ring *ring
 }
 
-// Open opens the log at path for appending; attrs go into each line. held is what Held returned when another
-// process wrote the log before, or nil.
-func Open(path string, opts Options, attrs map[string]string, held *Held) (*Writer, error) {
-	w := &Writer{path: path, opts: opts, enc: newEncoder(attrs)}
+func openWriter(path string, opts Options, form lineForm, held *Held) (*Writer, error) {
+	w := &Writer{path: path, opts: opts, enc: encoder{form: form}}
 	if err := w.open(); err != nil {
 		return nil, err
 	}
-	if held != nil {
-		w.enc.pending[Stdout] = held.Stdout
-		w.enc.pending[Stderr] = held.Stderr
-	}
+	w.enc.takeHeld(held)
 	if opts.NonBlocking {
-		w.ring = newRing(w, opts.BufferSize)
+		w.ring = newRing(w.write, opts.BufferSize)
 	}
 	return w, nil
 }
 
-// Held is the text of lines that are not complete yet.
-type Held struct {
-	Stdout, Stderr []byte
-}
-
-// Held returns what must be given to Open when another process goes on with the log, or nil. The Writer must not
-// be Busy.
-func (w *Writer) Held() *Held {
-	if len(w.enc.pending[Stdout])+len(w.enc.pending[Stderr]) == 0 {
-		return nil
-	}
-	return &Held{Stdout: w.enc.pending[Stdout], Stderr: w.enc.pending[Stderr]}
-}
+// Held is that of Log.
+func (w *Writer) Held() *Held { return w.enc.held() }
 
 func (w *Writer) open() error {
 	f, err := os.OpenFile(w.path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
@@ -76,8 +132,7 @@ func (w *Writer) open() error {
 	return nil
 }
 
-// Write logs p, which the container wrote to s at about now. In mode non-blocking it only queues. An error says
-// that lines were lost (no space, say); later ones are tried again.
+// Write is that of Log.
 func (w *Writer) Write(s Stream, p []byte, now time.Time) error {
 	if w.ring != nil {
 		return w.ring.put(s, p, now)
@@ -86,7 +141,7 @@ func (w *Writer) Write(s Stream, p []byte, now time.Time) error {
 }
 
 func (w *Writer) write(s Stream, p []byte, now time.Time) error {
-	w.enc.setTail(s, now)
+	w.enc.form.begin(s, now)
 	w.buf = w.enc.take(w.buf[:0], s, p, w.emit)
 	return w.flush()
 }
@@ -139,17 +194,17 @@ func (w *Writer) put() {
 	}
 }
 
-// End logs what a stream that has ended left without a newline.
+// End is that of Log.
 func (w *Writer) End(s Stream, now time.Time) error {
 	if w.ring != nil {
 		w.ring.drain()
 	}
-	w.enc.setTail(s, now)
+	w.enc.form.begin(s, now)
 	w.buf = w.enc.rest(w.buf[:0], s)
 	return w.flush()
 }
 
-// Busy says whether work goes on behind the caller's back: lines that wait, or a compression.
+// Busy is that of Log.
 func (w *Writer) Busy() bool {
 	if w.ring != nil && !w.ring.empty() {
 		return true
@@ -162,7 +217,7 @@ func (w *Writer) Busy() bool {
 	}
 }
 
-// Close writes what waits, and closes the file.
+// Close is that of Log.
 func (w *Writer) Close() error {
 	if w.ring != nil {
 		w.ring.close()

@@ -68,7 +68,7 @@ func newWish(env *cmdkit.Env) *wish {
 
 func (w *wish) flags() []cli.Flag {
 	var flags []cli.Flag
-	for _, group := range [][]cli.Flag{w.processFlags(), w.env.flags(), w.lifeFlags(), w.mountFlags(), w.securityFlags(),
+	for _, group := range [][]cli.Flag{w.processFlags(), w.env.flags(), w.lifeFlags(), w.logFlags(), w.mountFlags(), w.securityFlags(),
 		w.resourceFlags(), w.healthFlags(), w.networkFlags(), w.imageFlags()} {
 		flags = append(flags, group...)
 	}
@@ -90,9 +90,8 @@ func (w *wish) finish(ctx context.Context, env *cmdkit.Env, operands []string) e
 	if err := w.checkHealth(); err != nil {
 		return err
 	}
-	cfg.Log.Opts = w.logOpts
-	if err := logdriver.ValidateOpts(cfg.Log.Driver, cfg.Log.Opts); err != nil {
-		return cmdkit.Usagef("%s", err)
+	if err := w.finishLog(); err != nil {
+		return err
 	}
 	if err := uniqueTargets(cfg.Mounts); err != nil {
 		return err

@@ -79,8 +79,6 @@ func (w *wish) lifeFlags() []cli.Flag {
 			}
 			return values.LabelFile(s, cfg.Labels)
 		}),
-		checked(&cfg.Log.Driver, "log-driver", "Log to `json-file|passthrough|none`", logDriver),
-		cmdkit.KeyValues(&w.logOpts, "log-opt", "Option `KEY=VALUE` of the log driver, as max-size=10m"),
 		checked(&cfg.Name, "name", "`NAME` of the container", values.Name),
 		cmdkit.Bool(&w.Replace, "replace", "Remove a container of the same name first"),
 		cmdkit.Func("restart", "When it ends, start it again: `no|always|unless-stopped|on-failure[:MAX]`", func(s string) (err error) {
@@ -99,15 +97,6 @@ func (w *wish) lifeFlags() []cli.Flag {
 			return err
 		}),
 	}
-}
-
-// logDriver knows Docker's and Podman's other drivers by name.
-func logDriver(s string) error {
-	switch s {
-	case "journald", "syslog", "local", "k8s-file", "fluentd", "gelf", "awslogs", "splunk", "gcplogs", "etwlogs", "passthrough-tty":
-		return fmt.Errorf("this driver is not there yet (json-file, passthrough and none are)")
-	}
-	return values.OneOf(s, "json-file", "passthrough", "none")
 }
 
 func (w *wish) mountFlags() []cli.Flag {

@@ -200,21 +200,13 @@ func writeReport(r monitor.Report) error {
 
 // openLog opens the container's log, if its driver keeps one.
 func (s *Server) openLog(held *logdriver.Held) error {
-	if s.job.Log.Driver != logdriver.JSONFile && s.job.Log.Driver != "" {
-		return nil
+	path := s.job.Log.Opts["path"]
+	if path == "" {
+		path = filepath.Join(s.job.Dir, record.LogFile)
 	}
-	opts, err := logdriver.ParseOpts(s.job.Log.Opts)
-	if err != nil {
-		return err
-	}
-	attrs := make(map[string]string, len(s.job.LogAttrs)+1)
-	for k, v := range s.job.LogAttrs {
-		attrs[k] = v
-	}
-	if s.job.LogTag != "" {
-		attrs["tag"] = s.job.LogTag
-	}
-	s.log, err = logdriver.Open(filepath.Join(s.job.Dir, record.LogFile), opts, attrs, held)
+	log, err := logdriver.Open(logdriver.Target{Driver: s.job.Log.Driver, Path: path, Opts: s.job.Log.Opts,
+		Attrs: s.job.LogAttrs, Tag: s.job.LogTag, Fields: s.job.LogFields}, held)
+	s.log = log
 	return err
 }
 

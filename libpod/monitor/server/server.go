@@ -34,8 +34,8 @@ type Server struct {
 	init    child   // the container's first process
 	uplink  process // the network's uplink
 	stdio   stdio
-	log     *logdriver.Writer // nil: no log
-	listen  int               // attach socket, -1 before
+	log     logdriver.Log // nil: no log
+	listen  int           // attach socket, -1 before
 	clients []*client
 	known   bool // some client attached before
 	signals *signalSet
