@@ -130,9 +130,27 @@ func prune(ctx context.Context, env *cmdkit.Env, opts option.Prune) error {
 	}
 	return withSession(ctx, env, func(s *engine.Session) error {
 		pruned, err := s.Prune(ctx, opts)
-		fmt.Fprintf(env.Out, "Total reclaimed space: %s\n", list.Size(pruned.Reclaimed))
+		printPruned(env, pruned, opts.Raw)
 		return err
 	})
+}
+
+func printPruned(env *cmdkit.Env, pruned engine.Pruned, raw bool) {
+	if raw {
+		for _, id := range pruned.Images {
+			fmt.Fprintf(env.Out, "deleted %s\n", id)
+		}
+		fmt.Fprintf(env.Out, "reclaimed %d\n", pruned.Reclaimed)
+		return
+	}
+	if len(pruned.Images) > 0 {
+		fmt.Fprintln(env.Out, "Deleted Images:")
+		for _, id := range pruned.Images {
+			fmt.Fprintf(env.Out, "deleted: sha256:%s\n", id)
+		}
+		fmt.Fprintln(env.Out)
+	}
+	fmt.Fprintf(env.Out, "Total reclaimed space: %s\n", list.Size(pruned.Reclaimed))
 }
 
 // found is a row of search, with Docker's fields.

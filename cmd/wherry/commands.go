@@ -112,9 +112,12 @@ func groups() []cmdkit.Entry {
 		}, later("export", "import", "mount", "unmount", "reload", "update"))},
 		{Names: "system", Group: "Look after the store and the user namespace", Sub: slices.Concat([]cmdkit.Entry{
 			{Names: "check", New: system.Check},
+			{Names: "df", New: system.DiskUsage},
+			{Names: "prune", New: system.Prune},
+			{Names: "reset", New: system.Reset},
 			{Names: "migrate", New: system.Migrate},
 			{Names: "info", New: system.Info, Also: true},
-		}, later("df", "prune", "renumber", "reset", "service", "connection", "events", "dial-stdio"))},
+		}, later("renumber", "service", "connection", "events", "dial-stdio"))},
 	}
 }
 

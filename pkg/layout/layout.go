@@ -42,6 +42,10 @@ func (d Dirs) Cache() string { return filepath.Join(d.Data, "cache") }
 // Runtime is the state directory given to the OCI runtime (--root).
 func (d Dirs) Runtime() string { return filepath.Join(d.Run, "runtime") }
 
+// StoreParts are the names of all that wherry keeps in Data, but for the trash and the image lock: what `system reset`
+// takes out. Whatever else lies there is somebody else's and stays.
+var StoreParts = []string{"storage", "containers", "names", "volumes", "secrets", "networks", "mapped", "cache", "tmp", "events", "short-name-aliases.conf"}
+
 // Monitor is the path of the monitor binary.
 func (d Dirs) Monitor() string { return filepath.Join(d.Libexec, "wherry-monitor") }
 

@@ -76,7 +76,7 @@ func ps(ctx context.Context, env *cmdkit.Env, opts listOptions) error {
 		table = psSizeTable
 	}
 	now := time.Now()
-	out := make([]psRow, len(rows))
+	out := make([]Row, len(rows))
 	for i := range rows {
 		out[i] = newRow(&rows[i], now, opts)
 	}
@@ -99,8 +99,8 @@ func shortened(id string, full bool) string {
 	return id[:12]
 }
 
-// psRow is one container as `ps` prints it. The fields are Docker's; templates and --format json see them.
-type psRow struct {
+// Row is one container as `ps` prints it. The fields are Docker's; templates and --format json see them.
+type Row struct {
 	Command      string
 	CreatedAt    string
 	ID           string
@@ -120,15 +120,25 @@ type psRow struct {
 }
 
 // Headings are Docker's.
-func (psRow) Headings() map[string]string {
+func (Row) Headings() map[string]string {
 	return map[string]string{"ID": "CONTAINER ID", "RunningFor": "CREATED", "LocalVolumes": "LOCAL VOLUMES"}
 }
 
 // Label is the value of one label, for templates.
-func (r psRow) Label(name string) string { return r.labels[name] }
+func (r Row) Label(name string) string { return r.labels[name] }
 
-func newRow(s *libpod.Summary, now time.Time, opts listOptions) psRow {
-	row := psRow{
+// Rows are containers as `ps --size` shows them.
+func Rows(list []libpod.Summary) []Row {
+	rows := make([]Row, len(list))
+	opts := listOptions{ListOptions: libpod.ListOptions{Size: true}}
+	for i := range list {
+		rows[i] = newRow(&list[i], time.Now(), opts)
+	}
+	return rows
+}
+
+func newRow(s *libpod.Summary, now time.Time, opts listOptions) Row {
+	row := Row{
 		ID: shortened(s.ID, opts.noTrunc), Image: s.Image, Command: commandText(s.Command, opts.noTrunc),
 		CreatedAt: s.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"), RunningFor: ago(s.Created, now),
 		Status: statusText(s, now), State: string(s.Status), Names: s.Name, labels: s.Labels,

@@ -88,6 +88,7 @@ type Remove struct {
 type Prune struct {
 	All     bool // every image without a container, not only those without a name
 	Force   bool // do not ask
+	Raw     bool // print "deleted ID" lines and "reclaimed BYTES" for another program
 	Filters []string
 }
 
