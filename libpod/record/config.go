@@ -10,25 +10,27 @@ const Version = 1
 // mean "as the image says" or "the default". The image's own settings are resolved into it at create, so that a
 // container outlives its image's name.
 type Config struct {
-	Version   int
-	ID        string // 64 hexadecimal digits
-	Name      string
-	Created   time.Time
-	Image     Image
-	Process   Process
-	Hostname  string
-	Labels    map[string]string `json:",omitempty"`
-	Notes     map[string]string `json:",omitempty"` // OCI annotations (--annotation)
-	Mounts    []Mount           `json:",omitempty"`
-	Rootfs    Rootfs
-	Security  Security
-	Resources Resources
-	Cgroup    Cgroup `json:",omitzero"`
-	Network   Network
-	Log       Log
-	Lifecycle Lifecycle
-	Health    *Health `json:",omitempty"` // nil: no health check
-	Runtime   string  // name or path of the OCI runtime; empty: the default
+	Version    int
+	ID         string // 64 hexadecimal digits
+	Name       string
+	Created    time.Time
+	Image      Image
+	Process    Process
+	Hostname   string
+	Labels     map[string]string `json:",omitempty"`
+	Notes      map[string]string `json:",omitempty"` // OCI annotations (--annotation)
+	Mounts     []Mount           `json:",omitempty"`
+	Rootfs     Rootfs
+	Security   Security
+	Namespaces Namespaces
+	Accounts   Accounts
+	Resources  Resources
+	Cgroup     Cgroup `json:",omitzero"`
+	Network    Network
+	Log        Log
+	Lifecycle  Lifecycle
+	Health     *Health `json:",omitempty"` // nil: no health check
+	Runtime    string  // name or path of the OCI runtime; empty: the default
 }
 
 // Image says what a container was made from.
@@ -51,7 +53,10 @@ type Process struct {
 	OpenStdin  bool // -i: keep stdin open; else it is /dev/null
 	StdinOnce  bool // close stdin when the first attached client leaves
 	Umask      string
-	Init       bool // an init process reaps and forwards signals
+	Init       bool   // an init process reaps and forwards signals
+	InitPath   string `json:",omitempty"` // of it on the host; empty: ours, or one that is installed
+	Systemd    bool   `json:",omitempty"` // the command is a systemd, which wants /run and its cgroup writable
+	TZ         string `json:",omitempty"` // time zone by name, or local for the host's
 }
 
 // Args is the command line: Entrypoint followed by Command.
@@ -92,7 +97,7 @@ type Security struct {
 	NoNewPrivileges bool
 	Mask            []string `json:",omitempty"`
 	Unmask          []string `json:",omitempty"` // paths, or ALL
-	UserNS          string   // "", host, keep-id[:uid=,gid=], nomap
+	UserNS          string   // "", host, private, keep-id[:uid=,gid=,size=], nomap, auto[:OPTIONS], container:ID, ns:PATH
 	Devices         []Device `json:",omitempty"`
 	CDI             []string `json:",omitempty"` // --device and --gpus by their names in CDI: vendor.com/class=name
 	DeviceRules     []string `json:",omitempty"` // --device-cgroup-rule, as "c 42:* rmw"

@@ -20,7 +20,9 @@ func Build(in Input) (*specs.Spec, error) {
 	s := g.Config
 	s.Version = ociVersion
 	s.Root = &specs.Root{Path: in.Root, Readonly: in.Config.Rootfs.ReadOnly}
-	s.Hostname = hostname(in)
+	if ownUTS(in) {
+		s.Hostname = hostname(in)
+	}
 	s.Linux = &specs.Linux{}
 	for _, step := range []func(Input, *specs.Spec) error{
 		setNamespaces, setProcess, setMounts, setDevices, setResources, setSecurity, setAnnotations,
@@ -52,11 +54,16 @@ func SeccompProfile(in Input) string {
 	return sec.Seccomp
 }
 
+// ownUTS tells whether the container's host name is its own to set.
+func ownUTS(in Input) bool { return in.Config.Namespaces.UTS != "host" && in.Joined.UTS == "" }
+
 func hostname(in Input) string {
 	switch {
+	case in.Joined.Hostname != "":
+		return in.Joined.Hostname
 	case in.Config.Hostname != "":
 		return in.Config.Hostname
-	case in.Config.Network.Mode == "host" && in.Host.Hostname != "":
+	case (in.Config.Network.Mode == "host" || in.Config.Namespaces.UTS == "host") && in.Host.Hostname != "":
 		return in.Host.Hostname
 	case len(in.Config.ID) > 12:
 		return in.Config.ID[:12]

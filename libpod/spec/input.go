@@ -22,7 +22,9 @@ type Input struct {
 	Seccomp     Seccomp
 	Cgroup      cgroup.Facts
 	Host        Host
+	Joined      Joined // namespaces of others
 	NetworkPath string // network namespace to join; empty: by Config.Network.Mode
+	CgroupNS    string // control group namespace to join; needed with ns: and container: of Config.Cgroup.Namespace
 }
 
 // User is the user of the container's process, resolved in its root file system.
@@ -36,6 +38,7 @@ type User struct {
 // is among Input.Mounts.
 type Files struct {
 	Hosts, Hostname, ResolvConf string
+	Localtime                   string // of --tz
 }
 
 // Seccomp is the filter: a section, or a compiled one for crun. Both empty: none.
@@ -54,9 +57,14 @@ type Host struct {
 	Rlimits          map[string]Rlimit      // own limits, as hostfacts.Rlimits has them; needed with ulimits only
 	OOMScoreAdj      int                    // own one; needed with Config.Resources.OOMScoreAdj only
 	Devices          []specs.LinuxDevice    // hostfacts.Devices of Config.Security.Devices' sources, or of /dev (privileged)
+	Block            map[string]BlockDevice // those of the paths in Config.Resources.Block that are block devices
 	SELinux          bool
 	AppArmor         bool
+	Mqueue           bool // /dev/mqueue is mounted; needed with --ipc host only
 }
 
 // Rlimit is one limit of the calling process.
 type Rlimit = hostfacts.Rlimit
+
+// BlockDevice names a block device to the kernel.
+type BlockDevice = hostfacts.Number

@@ -23,7 +23,7 @@ func setMounts(in Input, s *specs.Spec) error {
 	sort.SliceStable(user, func(i, j int) bool { return depth(user[i].Destination) < depth(user[j].Destination) })
 
 	var out []specs.Mount
-	for _, m := range systemMounts(in, s) {
+	for _, m := range systemMounts(in) {
 		if taken[m.Destination] || taken["/dev"] && strings.HasPrefix(m.Destination, "/dev/") {
 			continue
 		}
@@ -52,9 +52,9 @@ func depth(p string) int {
 	return strings.Count(p, "/")
 }
 
-func systemMounts(in Input, s *specs.Spec) []specs.Mount {
+func systemMounts(in Input) []specs.Mount {
 	pts := []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"}
-	if gidMapped(in, s, 5) {
+	if gidMapped(in, 5) {
 		pts = append(pts, "gid=5")
 	}
 	shm := in.Config.Rootfs.ShmSize
@@ -62,30 +62,59 @@ func systemMounts(in Input, s *specs.Spec) []specs.Mount {
 		shm = defaultShm
 	}
 	m := []specs.Mount{
-		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
+		procMount(in),
 		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
 		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: pts},
-		sysMount(in, s),
+		sysMount(in),
 	}
 	if c, ok := cgroupMount(in); ok {
 		m = append(m, c)
 	}
-	return append(m,
-		specs.Mount{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
-		specs.Mount{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev",
-			"mode=1777", "size=" + strconv.FormatInt(shm, 10)}})
+	return append(m, ipcMounts(in, shm)...)
+}
+
+// ipcMounts are message queues and shared memory: of the container, or of whose IPC namespace it is in.
+func ipcMounts(in Input, size int64) []specs.Mount {
+	quiet := []string{"nosuid", "noexec", "nodev"}
+	queues := specs.Mount{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: quiet}
+	shared := specs.Mount{Destination: "/dev/shm", Type: "tmpfs", Source: "shm",
+		Options: append([]string{"mode=1777", "size=" + strconv.FormatInt(size, 10)}, quiet...)}
+	switch {
+	case in.Config.Namespaces.IPC == "none":
+		return []specs.Mount{queues}
+	case in.Config.Namespaces.IPC == "host" && in.Host.Rootless: // the kernel lets only the namespace's owner mount it
+		queues = specs.Mount{Destination: "/dev/mqueue", Type: "bind", Source: "/dev/mqueue", Options: append([]string{"bind"}, quiet...)}
+	}
+	if in.Joined.Shm != "" {
+		shared = specs.Mount{Destination: "/dev/shm", Type: "bind", Source: in.Joined.Shm, Options: append([]string{"bind"}, quiet...)}
+	}
+	if in.Config.Namespaces.IPC == "host" && in.Host.Rootless && !in.Host.Mqueue {
+		return []specs.Mount{shared}
+	}
+	return []specs.Mount{queues, shared}
+}
+
+// procMount: the kernel mounts proc only for the owner of the namespace of processes. Of the host's it is a view.
+func procMount(in Input) specs.Mount {
+	m := specs.Mount{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}}
+	uids, _, _ := idMappings(in)
+	if in.Config.Namespaces.PID == "host" && (in.Host.Rootless || uids != nil) {
+		m.Type, m.Source, m.Options = "bind", "/proc", append([]string{"rbind", "rslave"}, m.Options...)
+	}
+	return m
 }
 
 // sysMount: the kernel lets a user namespace mount sysfs only with a network namespace that belongs to it.
-func sysMount(in Input, s *specs.Spec) specs.Mount {
+func sysMount(in Input) specs.Mount {
 	access := "ro"
 	if in.Config.Security.Privileged {
 		access = "rw"
 	}
 	mode := in.Config.Network.Mode
 	foreign := in.NetworkPath == "" && (mode == "host" || mode == "")
-	nested := len(s.Linux.UIDMappings) > 0 && mode != "none"
-	if in.Host.Rootless && (foreign || nested) {
+	uids, _, _ := idMappings(in)
+	nested := uids != nil && (mode != "none" || in.Joined.User != "")
+	if in.Host.Rootless && (foreign || nested) || foreign && uids != nil {
 		return specs.Mount{Destination: "/sys", Type: "bind", Source: "/sys",
 			Options: []string{"rbind", "nosuid", "noexec", "nodev", access, "rslave"}}
 	}
@@ -98,7 +127,7 @@ func cgroupMount(in Input) (specs.Mount, bool) {
 		return specs.Mount{}, false
 	}
 	access := "ro"
-	if in.Config.Security.Privileged {
+	if in.Config.Security.Privileged || in.Config.Process.Systemd {
 		access = "rw"
 	}
 	return specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup",
@@ -108,7 +137,7 @@ func cgroupMount(in Input) (specs.Mount, bool) {
 func fileMounts(in Input, taken map[string]bool) []specs.Mount {
 	var out []specs.Mount
 	for _, f := range []struct{ source, target string }{
-		{in.Files.ResolvConf, "/etc/resolv.conf"}, {in.Files.Hostname, "/etc/hostname"}, {in.Files.Hosts, "/etc/hosts"},
+		{in.Files.ResolvConf, "/etc/resolv.conf"}, {in.Files.Hostname, "/etc/hostname"}, {in.Files.Hosts, "/etc/hosts"}, {in.Files.Localtime, "/etc/localtime"},
 	} {
 		if f.source != "" && !taken[f.target] {
 			out = append(out, specs.Mount{Destination: f.target, Type: "bind", Source: f.source, Options: []string{"bind", "rprivate"}})

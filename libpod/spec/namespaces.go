@@ -1,7 +1,7 @@
 package spec
 
 import (
-	"strconv"
+	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -10,12 +10,29 @@ import (
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 )
 
+// Joined are the namespaces of others that the container enters: a path each, empty where it has its own or the host's.
+type Joined struct {
+	User, PID, IPC, UTS string
+	UIDs, GIDs          []specs.LinuxIDMapping // of the user namespace, seen from ours
+	Hostname            string                 // of the UTS namespace
+	Shm                 string                 // directory that becomes /dev/shm; empty: a new one
+}
+
 func setNamespaces(in Input, s *specs.Spec) error {
-	ns := []specs.LinuxNamespace{
-		{Type: specs.PIDNamespace}, {Type: specs.MountNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace},
+	n := in.Config.Namespaces
+	ns := []specs.LinuxNamespace{{Type: specs.MountNamespace}}
+	for _, k := range []struct {
+		kind         specs.LinuxNamespaceType
+		mode, joined string
+	}{{specs.PIDNamespace, n.PID, in.Joined.PID}, {specs.IPCNamespace, n.IPC, in.Joined.IPC}, {specs.UTSNamespace, n.UTS, in.Joined.UTS}} {
+		if k.mode != "host" {
+			ns = append(ns, specs.LinuxNamespace{Type: k.kind, Path: k.joined})
+		}
 	}
-	if privateCgroup(in) {
-		ns = append(ns, specs.LinuxNamespace{Type: specs.CgroupNamespace})
+	if own, err := cgroupNamespace(in); err != nil {
+		return err
+	} else if own != nil {
+		ns = append(ns, *own)
 	}
 	switch mode := in.Config.Network.Mode; {
 	case in.NetworkPath != "":
@@ -31,12 +48,15 @@ func setNamespaces(in Input, s *specs.Spec) error {
 	if err != nil {
 		return err
 	}
-	if uids != nil {
+	switch {
+	case in.Joined.User != "":
+		ns = append(ns, specs.LinuxNamespace{Type: specs.UserNamespace, Path: in.Joined.User})
+	case uids != nil:
 		ns = append(ns, specs.LinuxNamespace{Type: specs.UserNamespace})
 		s.Linux.UIDMappings, s.Linux.GIDMappings = uids, gids
 	}
 	s.Linux.Namespaces = ns
-	return nil
+	return setSysctls(in, s)
 }
 
 // privateCgroup: Docker's default on cgroup v2 is a namespace of its own, on v1 the host's.
@@ -44,119 +64,45 @@ func privateCgroup(in Input) bool {
 	return in.Cgroup.Version == 2 && !in.Cgroup.Hybrid
 }
 
-type keepID struct{ uid, gid uint32 }
-
-// parseKeepID reads keep-id and keep-id:uid=N,gid=N; errors are idMappings' to report.
-func parseKeepID(mode string, h Host) (keepID, bool) {
-	k, ok, _ := keepIDOptions(mode, h)
-	return k, ok
-}
-
-func keepIDOptions(mode string, h Host) (k keepID, ok bool, err error) {
-	name, opts, _ := strings.Cut(mode, ":")
-	if name != "keep-id" {
-		return k, false, nil
-	}
-	k = keepID{h.RealUID, h.RealGID}
-	for _, opt := range strings.Split(opts, ",") {
-		if opt == "" {
-			continue
-		}
-		key, val, _ := strings.Cut(opt, "=")
-		n, perr := strconv.ParseUint(val, 10, 31)
-		switch {
-		case perr != nil:
-			return k, true, errdefs.New(errdefs.ErrInvalid, "userns %q: %q is not uid=NUMBER or gid=NUMBER", mode, opt)
-		case key == "uid":
-			k.uid = uint32(n)
-		case key == "gid":
-			k.gid = uint32(n)
-		default:
-			return k, true, errdefs.New(errdefs.ErrInvalid, "userns %q: %q is not uid=NUMBER or gid=NUMBER", mode, opt)
-		}
-	}
-	return k, true, nil
-}
-
-// idMappings returns the container's own user namespace, or nil when it shares ours. Host ids are those of our
-// namespace, in which 0 is the user and 1 and up are the subordinate ids.
-func idMappings(in Input) (uids, gids []specs.LinuxIDMapping, err error) {
-	mode := in.Config.Security.UserNS
-	if mode == "" || mode == "host" {
-		return nil, nil, nil
-	}
-	if !in.Host.Rootless {
-		return nil, nil, errdefs.New(errdefs.ErrUnsupported, "userns %q is for use without root (leave it out)", mode)
-	}
-	nu, ng := mapped(in.Host.UIDs), mapped(in.Host.GIDs)
-	if mode == "nomap" {
-		if nu < 2 || ng < 2 {
-			return nil, nil, errdefs.New(errdefs.ErrUnsupported, "userns nomap needs subordinate ids (add a line for the user to /etc/subuid and /etc/subgid)")
-		}
-		return []specs.LinuxIDMapping{{ContainerID: 0, HostID: 1, Size: nu - 1}},
-			[]specs.LinuxIDMapping{{ContainerID: 0, HostID: 1, Size: ng - 1}}, nil
-	}
-	k, ok, err := keepIDOptions(mode, in.Host)
-	if err != nil {
-		return nil, nil, err
-	}
-	if !ok {
-		return nil, nil, errdefs.New(errdefs.ErrInvalid, "userns %q (use host, keep-id or nomap)", mode)
-	}
-	return keepMapping(k.uid, nu), keepMapping(k.gid, ng), nil
-}
-
-// keepMapping maps id to our 0 and the n-1 subordinate ids around it.
-func keepMapping(id, n uint32) []specs.LinuxIDMapping {
-	sub := n - 1
-	below := min(id, sub)
-	var m []specs.LinuxIDMapping
-	if below > 0 {
-		m = append(m, specs.LinuxIDMapping{ContainerID: 0, HostID: 1, Size: below})
-	}
-	m = append(m, specs.LinuxIDMapping{ContainerID: id, HostID: 0, Size: 1})
-	if sub > below {
-		m = append(m, specs.LinuxIDMapping{ContainerID: id + 1, HostID: below + 1, Size: sub - below})
-	}
-	return m
-}
-
-// mapped counts the ids of our namespace that follow 0 without a gap; no mapping means all.
-func mapped(m []specs.LinuxIDMapping) uint32 {
-	if len(m) == 0 {
-		return ^uint32(0)
-	}
-	var next uint32
-	for grown := true; grown; {
-		grown = false
-		for _, e := range m {
-			if e.ContainerID == next && e.Size > 0 && next+e.Size > next {
-				next += e.Size
-				grown = true
-			}
-		}
-	}
-	return max(next, 1)
-}
-
-// gidMapped reports whether the container can name group id.
-func gidMapped(in Input, s *specs.Spec, id uint32) bool {
-	return holds(firstMapping(s.Linux.GIDMappings, in.Host.GIDs), id)
-}
-
-// holds tells whether a mapping has id; none at all has every id.
-func holds(m []specs.LinuxIDMapping, id uint32) bool {
-	if len(m) == 0 {
-		return true
-	}
-	for _, e := range m {
-		if id >= e.ContainerID && id-e.ContainerID < e.Size {
-			return true
-		}
-	}
-	return false
-}
-
 func cgroupsOff(in Input) bool {
 	return in.Cgroup.Manager == cgroup.Disabled || in.Cgroup.Manager == ""
+}
+
+// ipcSysctls are those of the IPC namespace, next to fs.mqueue.*.
+func ipcSysctls() []string {
+	return []string{"kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced"}
+}
+
+// setSysctls sets those that belong to a namespace which the container does not share with the host. The engine has
+// refused the others by CheckSysctls.
+func setSysctls(in Input, s *specs.Spec) error {
+	if len(in.Config.Namespaces.Sysctls) == 0 {
+		return nil
+	}
+	s.Linux.Sysctl = in.Config.Namespaces.Sysctls
+	return CheckSysctls(in.Config.Namespaces.Sysctls, in.Config.Namespaces.IPC, in.Config.Namespaces.UTS, in.Config.Network.Mode)
+}
+
+// CheckSysctls refuses a setting that would be the host's, or no container's at all.
+func CheckSysctls(sysctls map[string]string, ipc, uts, network string) error {
+	for name := range sysctls {
+		flag, mode, namespace := "", "", ""
+		switch {
+		case strings.HasPrefix(name, "net."):
+			flag, mode, namespace = "network", network, "private"
+		case strings.HasPrefix(name, "fs.mqueue.") || slices.Contains(ipcSysctls(), name):
+			flag, mode, namespace = "ipc", ipc, "private"
+		case name == "kernel.domainname" || name == "kernel.hostname":
+			flag, mode, namespace = "uts", uts, "private"
+		default:
+			return errdefs.New(errdefs.ErrInvalid, "--sysctl %s: it belongs to no namespace, so a container cannot have its own (net.*, fs.mqueue.*, kernel.msg*, kernel.sem, kernel.shm* and kernel.domainname can be set; set it on the host with sysctl)", name)
+		}
+		if mode == "host" {
+			return errdefs.New(errdefs.ErrInvalid, "--sysctl %s does not go with --%s host, whose setting it would change (use --%s %s)", name, flag, flag, namespace)
+		}
+		if name == "kernel.hostname" {
+			return errdefs.New(errdefs.ErrInvalid, "--sysctl kernel.hostname: use --hostname")
+		}
+	}
+	return nil
 }

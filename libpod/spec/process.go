@@ -7,9 +7,9 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/hostfacts"
+	"github.com/wherry-containers/wherry/pkg/idmap"
 )
 
 // initTarget is where the init binary appears: on the tmpfs at /dev, so that nothing is left in the root file system.
@@ -45,14 +45,14 @@ func setProcess(in Input, s *specs.Spec) error {
 		return err
 	}
 	user := processUser(in)
-	if err := checkMapped(in, s, user); err != nil {
+	if err := checkMapped(in, user); err != nil {
 		return err
 	}
 	s.Process = &specs.Process{
 		Terminal:        cfg.Terminal,
 		User:            specs.User{UID: user.UID, GID: user.GID, AdditionalGids: user.Groups, Umask: umask},
 		Args:            args,
-		Env:             environment(cfg, s.Hostname, user.Home),
+		Env:             environment(in, user.Home),
 		Cwd:             path.Clean(cwd),
 		Capabilities:    capabilities(user.UID, bounding),
 		NoNewPrivileges: in.Config.Security.NoNewPrivileges,
@@ -74,23 +74,17 @@ func processUser(in Input) User {
 }
 
 // checkMapped refuses ids that the user namespace does not have, which the runtime would call an invalid argument.
-func checkMapped(in Input, s *specs.Spec, user User) error {
-	if !holds(firstMapping(s.Linux.UIDMappings, in.Host.UIDs), user.UID) {
+func checkMapped(in Input, user User) error {
+	uids, gids := ownMappings(in)
+	if !idmap.Holds(uids, user.UID) {
 		return errdefs.New(errdefs.ErrInvalid, "user id %d is not in this user namespace (use a smaller one, or add a larger range to /etc/subuid)", user.UID)
 	}
 	for _, gid := range append([]uint32{user.GID}, user.Groups...) {
-		if !holds(firstMapping(s.Linux.GIDMappings, in.Host.GIDs), gid) {
+		if !idmap.Holds(gids, gid) {
 			return errdefs.New(errdefs.ErrInvalid, "group id %d is not in this user namespace (use a smaller one, or add a larger range to /etc/subgid)", gid)
 		}
 	}
 	return nil
-}
-
-func firstMapping(own, host []specs.LinuxIDMapping) []specs.LinuxIDMapping {
-	if own != nil {
-		return own
-	}
-	return host
 }
 
 // capabilities gives a user other than root only the bounding set, which is what execve would leave him.
@@ -103,8 +97,12 @@ func capabilities(uid uint32, bounding []string) *specs.LinuxCapabilities {
 }
 
 // environment is Docker's: its own variables first, each replaced by one of the same name in env.
-func environment(cfg record.Process, hostname, home string) []string {
-	own := []string{defaultPath, "HOSTNAME=" + hostname}
+func environment(in Input, home string) []string {
+	cfg := in.Config.Process
+	own := []string{defaultPath, "HOSTNAME=" + hostname(in)}
+	if cfg.Systemd {
+		own = append(own, "container=oci", "container_uuid="+uuid(in.Config.ID))
+	}
 	if cfg.Terminal {
 		own = append(own, "TERM=xterm")
 	}
@@ -112,6 +110,14 @@ func environment(cfg record.Process, hostname, home string) []string {
 		home = "/"
 	}
 	return MergeEnv(append(own, "HOME="+home), cfg.Env)
+}
+
+// uuid writes the start of an id the way systemd reads one.
+func uuid(id string) string {
+	if len(id) < 32 {
+		return id
+	}
+	return strings.Join([]string{id[:8], id[8:12], id[12:16], id[16:20], id[20:32]}, "-")
 }
 
 // MergeEnv replaces variables in base by those of the same name in over, and appends the others. A bare NAME in
