@@ -28,8 +28,9 @@ const (
 	maxFilter   = 4096 * instruction
 )
 
-// keyVersion changes with what Build makes of a profile: the version of the library that holds the default one.
-const keyVersion = "1 docker-28.3.2"
+// keyVersion changes with what Build makes of a profile (the version of the library that holds the default one) and
+// with what Harvest makes of a filter.
+const keyVersion = "2 docker-28.3.2"
 
 // Placeholder is the section that goes with Annotation: it denies everything, so that a runtime which does not know
 // the annotation starts nothing rather than something without a filter.
@@ -88,6 +89,11 @@ func (c Cache) Harvest(key, file string) error {
 		return nil // the container ended at once, and its run-time state with it
 	}
 	if err != nil {
+		return fmt.Errorf("keep seccomp filter: %w", err)
+	}
+	if tree, err := Tree(data); err == nil {
+		data = tree
+	} else if !errors.Is(err, errShape) {
 		return fmt.Errorf("keep seccomp filter: %w", err)
 	}
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
