@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -99,7 +100,7 @@ func emptyCgroup(dir string) error {
 // cleanRunDir unmounts what is mounted below the run directory (in this mount namespace) and removes it. If
 // anything stays mounted nothing is removed: it would be the container's own files.
 func (s *Server) cleanRunDir() {
-	if err := unmountBelow(s.job.RunDir); err != nil {
+	if err := unmountBelow(s.job.RunDir, s.runPath(record.MergedDir)); err != nil {
 		s.warn("unmount: %v", err)
 		return
 	}
@@ -111,32 +112,36 @@ func (s *Server) cleanRunDir() {
 	s.noteRemoval(os.RemoveAll(s.job.RunDir))
 }
 
-func unmountBelow(dir string) error {
+// unmountBelow takes away what is mounted at or below dir and looks that nothing is left. root is where something
+// usually is: the list of all mounts is long, and with it gone is read once.
+func unmountBelow(dir, root string) error {
 	dir, err := filepath.EvalSymlinks(dir) // as mountinfo has it
 	if err != nil {
 		return ignoreGone(err)
 	}
-	data, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return err
-	}
-	points := mountsBelow(data, dir)
-	for i := len(points) - 1; i >= 0; i-- { // the later ones lie on or below the earlier ones
-		err := unix.Unmount(points[i], unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
-		if err != nil && err != unix.EINVAL { // gone with the one above it
-			return &os.PathError{Op: "unmount", Path: points[i], Err: err}
+	unmount(root)
+	for again := true; ; again = false {
+		data, err := os.ReadFile("/proc/self/mountinfo")
+		if err != nil {
+			return err
+		}
+		points := mountsBelow(data, dir)
+		if len(points) == 0 {
+			return nil
+		}
+		if !again {
+			return &os.PathError{Op: "unmount", Path: points[0], Err: unix.EBUSY}
+		}
+		for _, point := range slices.Backward(points) { // the later ones lie on or below the earlier ones
+			if err := unmount(point); err != nil && err != unix.EINVAL { // gone with the one above it
+				return &os.PathError{Op: "unmount", Path: point, Err: err}
+			}
 		}
 	}
-	if len(points) == 0 {
-		return nil
-	}
-	if data, err = os.ReadFile("/proc/self/mountinfo"); err != nil {
-		return err
-	}
-	if left := mountsBelow(data, dir); len(left) > 0 {
-		return &os.PathError{Op: "unmount", Path: left[0], Err: unix.EBUSY}
-	}
-	return nil
+}
+
+func unmount(point string) error {
+	return unix.Unmount(point, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 }
 
 // mountsBelow lists the mount points at or below dir, in the order of mountinfo.

@@ -169,7 +169,8 @@ func (s *Server) save() *snapshot {
 
 // restore is the inverse of save.
 func restore(snap *snapshot, caught *signalSet) *Server {
-	s := newServer(snap.Job, caught)
+	s := newServer(snap.Job)
+	s.signals = caught
 	s.phase, s.live, s.uplink = snap.Phase, snap.Live, snap.Uplink
 	s.init = child{pid: snap.Pid, pidfd: snap.Pidfd}
 	s.stdio = stdio{in: snap.In, out: snap.Out, terminal: snap.Terminal, rows: snap.Rows, columns: snap.Columns}

@@ -49,7 +49,6 @@ func begin() error {
 		return fmt.Errorf("become subreaper: %w", err)
 	}
 	joinKeyring()
-	caught := catchSignals()
 	warmDecoder()
 	job, err := readJob()
 	if err != nil {
@@ -58,7 +57,7 @@ func begin() error {
 	if err := reserve(); err != nil {
 		return err
 	}
-	s := newServer(job, caught)
+	s := newServer(job)
 	if f := s.first(); f != nil {
 		s.stopUplink()
 		return writeReport(monitor.Report{Error: f.text, Exit: f.exit})
@@ -110,7 +109,8 @@ func (s *Server) first() *failure {
 
 // resume goes on after the idle stage.
 func resume() error {
-	caught := catchSignals() // at once: until then a signal would end us
+	caught := newSignalSet()
+	caught.catch() // at once: until then a signal would end us
 	data, err := idle.Resume()
 	if err != nil {
 		return err

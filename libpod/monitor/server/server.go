@@ -106,8 +106,8 @@ func due(t *int64, at int64) bool {
 	return true
 }
 
-func newServer(job monitor.Job, caught *signalSet) *Server {
-	s := &Server{job: job, listen: -1, signals: caught, buf: make([]byte, 64<<10)}
+func newServer(job monitor.Job) *Server {
+	s := &Server{job: job, listen: -1, signals: newSignalSet(), buf: make([]byte, 64<<10)}
 	s.stdio.clear()
 	if job.Health != nil {
 		s.health = newHealth(*job.Health)

@@ -17,16 +17,26 @@ var (
 
 // signalSet turns signals into readiness of an eventfd, so that the poll loop sees them.
 type signalSet struct {
-	fd   int
-	term atomic.Bool
+	fd     int
+	term   atomic.Bool
+	caught bool
 }
 
-func catchSignals() *signalSet {
+func newSignalSet() *signalSet {
 	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		fd = -1
 	}
-	s := &signalSet{fd: fd}
+	return &signalSet{fd: fd}
+}
+
+// catch begins to listen. Each signal costs several thread switches in the Go runtime, so this is done while the OCI
+// runtime is at work; what was sent before is seen by the wake that follows a start.
+func (s *signalSet) catch() {
+	if s.caught {
+		return
+	}
+	s.caught = true
 	ch := make(chan os.Signal, 16)
 	for _, sig := range append(append([]unix.Signal{}, wakeSignals...), deafSignals...) {
 		signal.Notify(ch, sig)
@@ -39,7 +49,6 @@ func catchSignals() *signalSet {
 			s.wake()
 		}
 	}()
-	return s
 }
 
 var one = []byte{1, 0, 0, 0, 0, 0, 0, 0}

@@ -89,6 +89,7 @@ func (s *Server) runRuntime(files [3]int) *failure {
 	if err != nil {
 		return ours(fmt.Errorf("start runtime %s: %w", s.job.Runtime, err))
 	}
+	s.signals.catch()
 	warmEncoder()
 	status, err := wait(pid)
 	if err != nil {
