@@ -23,6 +23,18 @@ func (s *startup) place() error {
 	return nil
 }
 
+// placing places beside what the caller does until it asks for the outcome, where systemd may have to be asked; else
+// another thread would cost more than it saves.
+func (s *startup) placing() (outcome func() error) {
+	if s.facts.Slice == "" || s.monitor.InGroup {
+		err := s.place()
+		return func() error { return err }
+	}
+	placed := make(chan error, 1)
+	go func() { placed <- s.place() }()
+	return func() error { return <-placed }
+}
+
 // withoutGroup goes on without a control group when none can be had; a limit that was asked for is then an error.
 func (s *startup) withoutGroup(in *spec.Input, cause error) {
 	s.facts.Manager, s.facts.Slice, s.facts.Controllers, s.facts.Why = cgroup.Disabled, "", nil, cause.Error()

@@ -176,10 +176,9 @@ func (s *startup) launch(ctx context.Context, lock *recorddir.Lock) error {
 		return err
 	}
 	faultpoint.Hit("start.monitor")
-	placed := make(chan error, 1)
-	go func() { placed <- s.place() }()
+	placed := s.placing()
 	in, err := s.specInput(ctx)
-	if placeErr := <-placed; placeErr != nil {
+	if placeErr := placed(); placeErr != nil {
 		s.withoutGroup(&in, placeErr)
 	}
 	if err != nil {
