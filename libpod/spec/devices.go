@@ -20,7 +20,11 @@ func setDevices(in Input, s *specs.Spec) error {
 			addDevice(in, s, d, d.Path)
 		}
 	}
-	rules := defaultRules(sec.Privileged)
+	own, err := deviceRules(in)
+	if err != nil {
+		return err
+	}
+	rules := append(defaultRules(sec.Privileged), own...)
 	for _, want := range sec.Devices {
 		access, err := deviceAccess(want)
 		if err != nil {

@@ -42,7 +42,13 @@ type Facts struct {
 	Swap        bool   // swap can be limited
 	Why         string // why Manager is Disabled or controllers are missing, for error texts
 
-	systemd systemd.Manager // to ask for the scope
+	systemd  systemd.Manager // to ask for the scope
+	scope    string          // name of the scope, when it is one container's own
+	under    string          // where containers get their groups, when that is not Base
+	stay     bool            // the monitor stays in the group it was started in
+	divided  bool            // Base is this process' own group, split
+	declined bool            // the user wants no group
+	realtime bool            // real-time scheduling can be limited
 }
 
 // prefix begins the name of every group of ours.
@@ -50,6 +56,9 @@ const prefix = "wherry-"
 
 // Has reports whether a container's group can have the controller.
 func (f Facts) Has(controller string) bool { return slices.Contains(f.Controllers, controller) }
+
+// Realtime reports whether the kernel can limit real-time scheduling: some of v1 can.
+func (f Facts) Realtime() bool { return f.realtime }
 
 // Missing is the error for a limit that needs a controller which is not there; flag is the option asked for (--memory).
 func (f Facts) Missing(controller, flag string) error {
@@ -85,6 +94,8 @@ func (f Facts) Warning() string {
 
 func (f Facts) fix(controller string) string {
 	switch {
+	case f.declined:
+		return "leave one of the two out"
 	case f.Version == 1 && f.Rootless:
 		return "run it as root, or boot with systemd.unified_cgroup_hierarchy=1"
 	case f.Version != 2:
@@ -93,6 +104,8 @@ func (f Facts) fix(controller string) string {
 		return "the kernel has it off: on a Raspberry Pi add cgroup_enable=memory cgroup_memory=1 to /boot/firmware/cmdline.txt and reboot"
 	case f.lacks(controller):
 		return "the kernel lacks it; leave the limit out"
+	case f.Slice != "" && !slices.Contains(delegable, controller):
+		return "systemd delegates no such controller; run it as root with --cgroup-manager=cgroupfs"
 	case f.Rootless && f.Manager == Cgroupfs:
 		return "delegate it: put [Service] and Delegate=cpu cpuset io memory pids into " +
 			"/etc/systemd/system/user@.service.d/delegate.conf, then systemctl daemon-reload and log in again"
@@ -102,10 +115,19 @@ func (f Facts) fix(controller string) string {
 	return "leave the limit out"
 }
 
+// delegable are the controllers that systemd hands down.
+var delegable = []string{"cpu", "cpuset", "io", "memory", "pids"}
+
 // SpecPath is linux.cgroupsPath for container id; empty when Manager is Disabled.
 func (f Facts) SpecPath(id string) string {
 	if f.Manager != Cgroupfs {
 		return ""
+	}
+	switch {
+	case f.under != "":
+		return filepath.Join(f.under, prefix+id)
+	case f.scope != "":
+		return filepath.Join(f.Base, "container")
 	}
 	return filepath.Join(f.Base, prefix+id)
 }

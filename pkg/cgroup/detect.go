@@ -15,7 +15,7 @@ import (
 // the user outside our user namespace.
 func Detect(getenv func(string) string, rootless bool, realUID int) Facts {
 	d := detector{root: Root, proc: "/proc/self/cgroup", run: "/run", getenv: getenv, uid: realUID, mode: fsMode(Root),
-		writable: func(p string) bool { return unix.Access(p, unix.W_OK) == nil }}
+		writable: writable}
 	return d.detect(rootless)
 }
 
@@ -77,6 +77,7 @@ func (d detector) legacy(f *Facts) {
 		return
 	}
 	f.Manager, f.Base = Cgroupfs, "/"
+	f.realtime = exists(filepath.Join(d.root, "cpu", "cpu.rt_runtime_us"))
 	f.Swap = exists(filepath.Join(d.root, "memory", "memory.memsw.limit_in_bytes"))
 }
 

@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,7 +24,7 @@ const (
 // Monitors opens the group of the monitors, for a process to be started right into it: that is far quicker than to move
 // it. It is nil where there is none, or none yet, or we may not: then Place does it.
 func (f Facts) Monitors() *os.File {
-	if f.Slice == "" || f.Outside {
+	if f.Slice == "" || f.Outside || f.stay {
 		return nil
 	}
 	fd, err := unix.Open(filepath.Join(Root, f.Base, monitorsDir), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -39,6 +40,9 @@ const attempts = 10
 // Place moves a process of ours among the monitors in the delegated scope, and asks systemd for the scope if that is not
 // there. Where systemd does not run it does nothing.
 func (f Facts) Place(pid int) error {
+	if f.divided {
+		return f.divide(pid)
+	}
 	if f.Slice == "" {
 		return nil
 	}
@@ -48,7 +52,7 @@ func (f Facts) Place(pid int) error {
 			time.Sleep(time.Duration(try) * 10 * time.Millisecond)
 		}
 		if err = f.place(pid); err == nil {
-			return nil
+			return f.comeBack(pid)
 		}
 		if unix.Kill(pid, 0) == unix.ESRCH {
 			break
@@ -57,6 +61,17 @@ func (f Facts) Place(pid int) error {
 	return fmt.Errorf("make control group %s: %w", f.Base, err)
 }
 
+// comeBack moves a monitor that is to stay where it was: it made the scope by being there.
+func (f Facts) comeBack(pid int) error {
+	if !f.stay {
+		return nil
+	}
+	return write(filepath.Join(Root, f.Own), "cgroup.procs", strconv.Itoa(pid))
+}
+
+// scopeUnit is the name of the delegated scope.
+func (f Facts) scopeUnit() string { return cmp.Or(f.scope, scopeName) }
+
 func (f Facts) place(pid int) error {
 	monitors := filepath.Join(Root, f.Base, monitorsDir)
 	err := write(monitors, "cgroup.procs", strconv.Itoa(pid))
@@ -64,7 +79,7 @@ func (f Facts) place(pid int) error {
 		return nil
 	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
-		err = f.systemd.StartScope(scopeName, f.Slice, "wherry's containers", pid)
+		err = f.systemd.StartScope(f.scopeUnit(), f.Slice, "wherry's containers", pid)
 		if err == nil {
 			return f.settleIn(monitors, pid)
 		}
@@ -72,7 +87,7 @@ func (f Facts) place(pid int) error {
 			return err
 		}
 	}
-	return f.systemd.Attach(scopeName, "/"+monitorsDir, pid)
+	return f.systemd.Attach(f.scopeUnit(), "/"+monitorsDir, pid)
 }
 
 // settleIn waits until the new scope holds the process, and moves that out of the way of the controllers.
@@ -80,7 +95,7 @@ func (f Facts) settleIn(monitors string, pid int) error {
 	scope, want := filepath.Dir(monitors), strconv.Itoa(pid)
 	for end := time.Now().Add(settle); !slices.Contains(words(filepath.Join(scope, "cgroup.procs")), want); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			return fmt.Errorf("systemd did not start %s within %v", scopeName, settle)
+			return fmt.Errorf("systemd did not start %s within %v", f.scopeUnit(), settle)
 		}
 	}
 	if err := unix.Mkdir(monitors, 0o755); err != nil && err != unix.EEXIST {
@@ -94,7 +109,7 @@ func (f Facts) Scope() *systemd.Unit {
 	if f.Slice == "" {
 		return nil
 	}
-	return &systemd.Unit{Manager: f.systemd, Name: scopeName}
+	return &systemd.Unit{Manager: f.systemd, Name: f.scopeUnit()}
 }
 
 // Placed tells whether the process is in the delegated scope, or there is no need to be.

@@ -118,3 +118,17 @@ func device(path string) (specs.LinuxDevice, bool) {
 	return specs.LinuxDevice{Path: path, Type: kind, Major: int64(unix.Major(uint64(st.Rdev))),
 		Minor: int64(unix.Minor(uint64(st.Rdev))), FileMode: &mode, UID: &uid, GID: &gid}, true
 }
+
+// Number is the kernel's name of a device.
+type Number struct{ Major, Minor int64 }
+
+// BlockDevices finds the numbers of those paths that are block devices.
+func BlockDevices(paths ...string) map[string]Number {
+	found := make(map[string]Number, len(paths))
+	for _, path := range paths {
+		if d, ok := device(path); ok && d.Type == "b" {
+			found[path] = Number{d.Major, d.Minor}
+		}
+	}
+	return found
+}
