@@ -27,7 +27,7 @@ type Problem struct {
 // kill or a crash may have left. It is safe beside other commands: what somebody holds the lock of is in the making.
 func (e *Engine) Check(ctx context.Context, repair bool) ([]Problem, error) {
 	k := &checker{e: e, repair: repair}
-	steps := []func(context.Context) error{k.records, k.names, k.runDirs, k.runtimeDirs, k.volumes, k.trash, k.images}
+	steps := []func(context.Context) error{k.records, k.names, k.runDirs, k.runtimeDirs, k.volumes, k.secretRecords, k.trash, k.images}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return k.found, err

@@ -33,6 +33,7 @@ type Engine struct {
 	images     *store.Store
 	containers recorddir.Dir
 	volumes    recorddir.Dir
+	secrets    recorddir.Dir
 	host       func() *host // found out once, on first use
 }
 
@@ -41,7 +42,7 @@ func New(dirs layout.Dirs, opts EngineOptions) *Engine {
 	if opts.Warn == nil {
 		opts.Warn = func(string) {}
 	}
-	return &Engine{
+	e := &Engine{
 		dirs:   dirs,
 		opts:   opts,
 		images: store.Open(dirs),
@@ -50,6 +51,8 @@ func New(dirs layout.Dirs, opts EngineOptions) *Engine {
 		volumes: recorddir.Dir{Kind: "volume", Root: dirs.Volumes(), Trash: dirs.Trash(), Marker: volumeFile},
 		host:    sync.OnceValue(findHost),
 	}
+	e.secrets = e.secretDir()
+	return e
 }
 
 // container is a record as it was read: the wish, what became of it, and what runs now.

@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
+	"github.com/wherry-containers/wherry/pkg/atomicfile"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
 	"golang.org/x/sys/unix"
@@ -35,6 +37,30 @@ func (d Dir) Claim(name, id string, keeps func(owner string) bool) error {
 		}
 	}
 	return &NameInUseError{Kind: d.Kind, Name: name}
+}
+
+// TakeOver gives name to the record id whoever has it, in one step: at no time does nobody have it. It returns who had it.
+func (d Dir) TakeOver(name, id string) (old string, err error) {
+	unlock, err := d.lockNames()
+	if err != nil {
+		return "", fmt.Errorf("claim name %q: %w", name, err)
+	}
+	defer unlock()
+	link := filepath.Join(d.Names, name)
+	tmp := filepath.Join(d.Names, "."+name+".tmp")
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) { // a killed one's
+		return "", fmt.Errorf("claim name %q: %w", name, err)
+	}
+	old, _ = os.Readlink(link)
+	if err := os.Symlink(id, tmp); err != nil {
+		return "", fmt.Errorf("claim name %q: %w", name, err)
+	}
+	if err := os.Rename(tmp, link); err != nil {
+		os.Remove(tmp)
+		return "", fmt.Errorf("claim name %q: %w", name, err)
+	}
+	faultpoint.Hit(d.Kind + ".named")
+	return old, atomicfile.SyncDir(d.Names)
 }
 
 // NameInUseError says that a name is another record's.
@@ -130,5 +156,6 @@ func (d Dir) AllNames() ([]string, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return f.Readdirnames(-1)
+	names, err := f.Readdirnames(-1)
+	return slices.DeleteFunc(names, func(name string) bool { return name[0] == '.' }), err // half a TakeOver
 }
