@@ -20,6 +20,7 @@ type Config struct {
 	Labels     map[string]string `json:",omitempty"`
 	Notes      map[string]string `json:",omitempty"` // OCI annotations (--annotation)
 	Mounts     []Mount           `json:",omitempty"`
+	Secrets    []Secret          `json:",omitempty"` // references: the values are in no record
 	Rootfs     Rootfs
 	Security   Security
 	Namespaces Namespaces
@@ -69,21 +70,6 @@ type Rootfs struct {
 	ReadOnly bool
 	ShmSize  int64 // bytes of /dev/shm; 0: 64 MiB
 	Volatile bool  // skip syncing the read-write layer (--rm)
-}
-
-// Mount is one -v, --mount or --tmpfs.
-type Mount struct {
-	Type        string   // bind, volume, tmpfs
-	Source      string   // host path or volume name
-	Target      string   // absolute path in the container
-	ReadOnly    bool     `json:",omitempty"`
-	Options     []string `json:",omitempty"` // exec, noexec, nosuid, nodev, size=..., mode=..., U
-	Propagation string   `json:",omitempty"` // rprivate (default), private, shared, rshared, slave, rslave
-	NoCopy      bool     `json:",omitempty"` // do not copy the image's content into a new volume
-	NonRecurs   bool     `json:",omitempty"` // bind, not rbind
-	SubPath     string   `json:",omitempty"`
-	MakeSource  bool     `json:",omitempty"` // bind of -v: a missing source becomes a directory, as in Docker
-	Anonymous   bool     `json:",omitempty"` // volume made for this container: removed with it by --rm and rm -v
 }
 
 // Security holds what the container may do.
