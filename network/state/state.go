@@ -78,6 +78,9 @@ type Network struct {
 	Internal   bool         `json:",omitempty"` // no way out: names of the world are not looked up
 	DNSEnabled bool         `json:",omitempty"` // wherry-net answers on Gateways
 	DNSServers []netip.Addr `json:",omitempty"` // forward to these; none: the host's resolvers
+	// Open networks exchange packets with other open ones; the default is that none passes.
+	Open         bool `json:",omitempty"`
+	NoMasquerade bool `json:",omitempty"`
 }
 
 // Attachment says on which networks a container is.
@@ -86,9 +89,11 @@ type Attachment struct {
 	Name     string
 	Hostname string `json:",omitempty"`
 	Networks []Endpoint
-	Ports    []Port  `json:",omitempty"`
-	Monitor  Process // holds the network namespace; lives as long as the container, restarts included
-	RunDir   string  // the container's run directory: live.json in it names the first process
+	Ports    []Port `json:",omitempty"`
+	// Leftovers are paths to remove with the attachment: leases and cached results. The monitor does it at the end.
+	Leftovers []string `json:",omitempty"`
+	Monitor   Process  // holds the network namespace; lives as long as the container, restarts included
+	RunDir    string   // the container's run directory: live.json in it names the first process
 }
 
 // Endpoint is a container's end of one network.

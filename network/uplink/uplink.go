@@ -89,6 +89,15 @@ func run(cmd *exec.Cmd) error {
 	return nil
 }
 
+// Pid reads the file in which Start left the uplink's pid.
+func Pid(file string) (int, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(data)))
+}
+
 func lastLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return lines[len(lines)-1]
