@@ -70,13 +70,48 @@ func (e *Engine) rowTest(ctx context.Context, key, value string) (rowTest, error
 	case "until":
 		return untilTest(value)
 	case "volume":
-		return func(s *Summary) bool { return slices.Contains(s.Mounts, value) }, nil
+		return func(s *Summary) bool { return slices.Contains(s.Mounts, value) || slices.Contains(s.Targets, value) }, nil
 	case "network":
 		return func(s *Summary) bool { return slices.Contains(s.Networks, value) }, nil
 	case "health":
-		return func(s *Summary) bool { return firstOf(s.Health, "none") == value }, nil
+		return healthTest(value)
+	case "restart-policy", "command", "should-start-on-boot", "is-task":
+		return wishTest(key, value)
+	case "pod", "publish", "expose":
+		return nil, errdefs.New(errdefs.ErrUnsupported, "filter %q is not there yet", key)
 	}
-	return nil, errdefs.New(errdefs.ErrInvalid, "unknown filter %q (id, name, label, status, exited, ancestor, before, since, until, volume, network, health)", key)
+	return nil, errdefs.New(errdefs.ErrInvalid, "unknown filter %q (%s)", key, filterKeys)
+}
+
+// filterKeys are the keys that rowTest knows.
+const filterKeys = "id, name, label, label!, status, exited, ancestor, before, since, until, volume, network, health, command, restart-policy, should-start-on-boot, is-task"
+
+func healthTest(value string) (rowTest, error) {
+	if !slices.Contains([]string{"starting", "healthy", "unhealthy", "none"}, value) {
+		return nil, errdefs.New(errdefs.ErrInvalid, "invalid filter health=%s (starting, healthy, unhealthy, none)", value)
+	}
+	return func(s *Summary) bool { return firstOf(s.Health, "none") == value }, nil
+}
+
+// wishTest looks at what was asked for when the container was made. No container is a task of a swarm.
+func wishTest(key, value string) (rowTest, error) {
+	switch key {
+	case "restart-policy":
+		if !slices.Contains([]string{"no", "always", "unless-stopped", "on-failure"}, value) {
+			return nil, errdefs.New(errdefs.ErrInvalid, "invalid filter restart-policy=%s (no, always, unless-stopped, on-failure)", value)
+		}
+		return func(s *Summary) bool { return s.Restart == value }, nil
+	case "command":
+		return func(s *Summary) bool { return len(s.Command) > 0 && s.Command[0] == value }, nil
+	}
+	want, err := parseBool(key, value)
+	if key == "is-task" {
+		return func(*Summary) bool { return !want }, err
+	}
+	return func(s *Summary) bool {
+		boot := s.Restart == "always" || s.Restart == "unless-stopped" && !s.UserStopped
+		return boot == want
+	}, err
 }
 
 // nameTest matches a regular expression anywhere in the name, as Docker does.

@@ -2,6 +2,7 @@ package libpod
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,11 @@ func (e *Engine) List(ctx context.Context, opts ListOptions) ([]Summary, error) 
 	match, err := e.listFilter(ctx, opts)
 	if err != nil {
 		return nil, err
+	}
+	if opts.Sync {
+		if err := e.settleAll(ctx); err != nil {
+			return nil, err
+		}
 	}
 	cached, stale, err := e.readAll()
 	if err != nil {
@@ -75,17 +81,18 @@ func (e *Engine) present(row *summaryRow, stale *[]string) *Summary {
 
 // summarize is the row of one container as its record has it.
 func (c *container) summarize() summaryRow {
-	mounts := make([]string, 0, len(c.Mounts))
+	mounts, targets := make([]string, 0, len(c.Mounts)), make([]string, 0, len(c.Mounts))
 	for _, m := range c.Mounts {
-		mounts = append(mounts, firstOf(m.Source, m.Target))
+		mounts, targets = append(mounts, firstOf(m.Source, m.Target)), append(targets, m.Target)
 	}
 	return summaryRow{
 		Checked: c.Health != nil,
 		Summary: Summary{
 			ID: c.ID, Name: c.name(), Image: firstOf(c.Image.Name, c.Image.Ref), ImageID: c.Image.ID, Command: c.Process.Args(),
 			Created: c.Created, Status: c.state.Status, StartedAt: c.state.StartedAt, FinishedAt: c.state.FinishedAt,
-			ExitCode: c.state.ExitCode, Labels: c.Labels, Mounts: mounts, Networks: []string{c.Network.Mode},
-			RestartCount: c.state.RestartCount,
+			ExitCode: c.state.ExitCode, Labels: c.Labels, Mounts: mounts, Targets: targets, Networks: []string{c.Network.Mode},
+			RestartCount: c.state.RestartCount, Restart: firstOf(c.Lifecycle.Restart, "no"), UserStopped: c.state.UserStopped,
+			AutoRemove: c.Lifecycle.AutoRemove,
 		},
 	}
 }
@@ -133,4 +140,19 @@ func parseBool(key, value string) (bool, error) {
 		return false, nil
 	}
 	return false, errdefs.New(errdefs.ErrInvalid, "invalid filter %s=%s (true or false)", key, value)
+}
+
+// settleAll waits for each container's lock and makes its record say what is so.
+func (e *Engine) settleAll(ctx context.Context) error {
+	ids, err := e.containers.IDs()
+	for _, id := range ids {
+		lockErr := e.containers.WithLock(ctx, id, func() error {
+			e.settleLocked(id)
+			return nil
+		})
+		if lockErr != nil && !errors.Is(lockErr, errdefs.ErrNotFound) {
+			return lockErr
+		}
+	}
+	return err
 }

@@ -88,13 +88,13 @@ type LogsOptions struct {
 	Stderr     io.Writer
 }
 
-// ListOptions is what `ps` needs. Filters holds Docker's keys: id, name, label, status, exited, ancestor, volume,
-// before, since, health, is-task, network, publish, expose, until.
+// ListOptions is what `ps` needs. Filters holds Docker's and Podman's keys (see filterKeys).
 type ListOptions struct {
 	All     bool
 	Last    int // newest n whatever their status; 0: no bound
 	Filters map[string][]string
 	Size    bool
+	Sync    bool // settle stale records before listing, waiting for their locks
 }
 
 // Summary is one row of `ps`.
@@ -113,8 +113,12 @@ type Summary struct {
 	Health       string // healthy, unhealthy, starting, empty: none
 	Labels       map[string]string
 	Mounts       []string // volume names and host paths
+	Targets      []string // of Mounts, in the container
 	Networks     []string
 	RestartCount int
+	Restart      string // policy: no, always, unless-stopped, on-failure
+	UserStopped  bool   // stop, kill or rm asked for its end
+	AutoRemove   bool
 	SizeRw       int64 // only with ListOptions.Size
 	SizeRootFs   int64
 }

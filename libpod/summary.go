@@ -18,7 +18,7 @@ import (
 // each write to a record is a rename inside it. The file may be lost or broken at any time.
 const (
 	summaryFile  = "containers"
-	summaryMagic = "wherry containers 2\n"
+	summaryMagic = "wherry containers 3\n"
 	minRow       = 200 // bytes that a row takes at least, about
 	staleRows    = 8   // fewer changed rows than this are not worth a new file
 )
@@ -127,20 +127,22 @@ func readSummaries(path string) map[string]*summaryRow {
 
 // encode appends the row: strings with their length, numbers as varints, lists with their count.
 func (r *summaryRow) encode(b []byte) []byte {
-	for _, s := range []string{r.ID, r.Name, r.Image, r.ImageID, string(r.Status)} {
+	for _, s := range []string{r.ID, r.Name, r.Image, r.ImageID, string(r.Status), r.Restart} {
 		b = appendString(b, s)
 	}
-	for _, list := range [][]string{r.Command, r.Mounts, r.Networks, labelList(r.Labels)} {
+	for _, list := range [][]string{r.Command, r.Mounts, r.Targets, r.Networks, labelList(r.Labels)} {
 		b = binary.AppendVarint(b, int64(len(list)))
 		for _, s := range list {
 			b = appendString(b, s)
 		}
 	}
-	checked := int64(0)
-	if r.Checked {
-		checked = 1
+	flags := int64(0)
+	for i, set := range []bool{r.Checked, r.UserStopped, r.AutoRemove} {
+		if set {
+			flags |= 1 << i
+		}
 	}
-	for _, n := range []int64{r.stamp, nanos(r.Created), nanos(r.StartedAt), nanos(r.FinishedAt), int64(r.ExitCode), int64(r.RestartCount), checked} {
+	for _, n := range []int64{r.stamp, nanos(r.Created), nanos(r.StartedAt), nanos(r.FinishedAt), int64(r.ExitCode), int64(r.RestartCount), flags} {
 		b = binary.AppendVarint(b, n)
 	}
 	return b
@@ -148,11 +150,11 @@ func (r *summaryRow) encode(b []byte) []byte {
 
 func (r *summaryRow) decode(d *decoder) {
 	var status string
-	for _, s := range []*string{&r.ID, &r.Name, &r.Image, &r.ImageID, &status} {
+	for _, s := range []*string{&r.ID, &r.Name, &r.Image, &r.ImageID, &status, &r.Restart} {
 		*s = d.text()
 	}
 	r.Status = record.Status(status)
-	r.Command, r.Mounts, r.Networks = d.list(), d.list(), d.list()
+	r.Command, r.Mounts, r.Targets, r.Networks = d.list(), d.list(), d.list(), d.list()
 	labels := d.list()
 	for i := 0; i+1 < len(labels); i += 2 {
 		if r.Labels == nil {
@@ -163,7 +165,8 @@ func (r *summaryRow) decode(d *decoder) {
 	r.stamp = d.number()
 	r.Created, r.StartedAt, r.FinishedAt = moment(d.number()), moment(d.number()), moment(d.number())
 	r.ExitCode, r.RestartCount = int(d.number()), int(d.number())
-	r.Checked = d.number() == 1
+	flags := d.number()
+	r.Checked, r.UserStopped, r.AutoRemove = flags&1 != 0, flags&2 != 0, flags&4 != 0
 }
 
 // decoder reads what encode wrote. Anything else makes it bad, never panic.

@@ -13,7 +13,8 @@ import (
 func sampleRow() summaryRow {
 	return summaryRow{stamp: 77, Checked: true, Summary: Summary{ID: "abc", Name: "web", Image: "busybox", ImageID: "f00", Command: []string{"sh", "-c", "a\nb"},
 		Created: time.Unix(5, 6).UTC(), Status: record.Exited, StartedAt: time.Unix(7, 8).UTC(), ExitCode: -3,
-		Labels: map[string]string{"a": "1", "b": ""}, Mounts: []string{"/x"}, Networks: []string{"none"}, RestartCount: 2}}
+		Labels: map[string]string{"a": "1", "b": ""}, Mounts: []string{"/x"}, Targets: []string{"/y"}, Networks: []string{"none"}, RestartCount: 2,
+		Restart: "always", UserStopped: true, AutoRemove: true}}
 }
 
 func TestSummaryRoundTrip(t *testing.T) {

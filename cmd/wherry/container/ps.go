@@ -3,6 +3,7 @@ package container
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,6 +25,8 @@ type listOptions struct {
 	noTrunc   bool
 	quiet     bool
 	sort      string
+	spaces    bool // show namespaces
+	watch     int  // seconds; 0: once
 }
 
 const (
@@ -34,24 +37,58 @@ const (
 // List is `wherry ps`.
 func List(env *cmdkit.Env) *cli.Command {
 	opts := listOptions{sort: "created"}
+	flags := append(opts.flags(), cmdkit.Later("pod,p")...)
 	return &cli.Command{
 		Name: "ps", Usage: "List containers",
-		Flags: append([]cli.Flag{
-			cmdkit.Bool(&opts.All, "all a", "Also those that do not run"),
-			cmdkit.Filters(&opts.Filters, "filter f", "Only containers for which `KEY=VALUE` holds: id, name, label, status, exited, ancestor, volume, before, since, health, network, until"),
-			cmdkit.String(&opts.format, "format", "Print as `table|json|TEMPLATE`"),
-			cmdkit.Int(&opts.Last, "last n", "The newest `NUMBER`, whatever their status"),
-			cmdkit.Bool(&opts.latest, "latest l", "The newest one, whatever its status"),
-			cmdkit.Bool(&opts.noTrunc, "no-trunc", "Show ids and commands in full"),
-			cmdkit.Bool(&opts.noHeading, "noheading", "Print no heading"),
-			cmdkit.Bool(&opts.quiet, "quiet q", "Print only ids"),
-			cmdkit.Bool(&opts.Size, "size s", "Show sizes"),
-			cmdkit.Func("sort", "Order by `created|command|id|image|names|runningfor|size|status`", func(s string) error {
-				opts.sort = s
-				return values.OneOf(s, "created", "command", "id", "image", "names", "runningfor", "size", "status")
-			}),
-		}, cmdkit.Later("external namespace,ns pod,p sync watch,w")...),
-		Action: func(c *cli.Context) error { return ps(c.Context, env, opts) },
+		Flags:  append(flags, cmdkit.Refused("external", "its store holds no containers but its own")...),
+		Action: func(c *cli.Context) error { return watchPs(c.Context, env, opts) },
+	}
+}
+
+func (opts *listOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		cmdkit.Bool(&opts.All, "all a", "Also those that do not run"),
+		cmdkit.Filters(&opts.Filters, "filter f", "Only containers for which `KEY=VALUE` holds: id, name, label, status, exited, ancestor, volume, before, since, until, health, network, command, restart-policy, should-start-on-boot"),
+		cmdkit.String(&opts.format, "format", "Print as `table|json|TEMPLATE`"),
+		cmdkit.Int(&opts.Last, "last n", "The newest `NUMBER`, whatever their status"),
+		cmdkit.Bool(&opts.latest, "latest l", "The newest one, whatever its status"),
+		cmdkit.Bool(&opts.spaces, "namespace ns", "Show the namespaces of each"),
+		cmdkit.Bool(&opts.noTrunc, "no-trunc", "Show ids and commands in full"),
+		cmdkit.Bool(&opts.noHeading, "noheading", "Print no heading"),
+		cmdkit.Bool(&opts.quiet, "quiet q", "Print only ids"),
+		cmdkit.Bool(&opts.Size, "size s", "Show sizes"),
+		cmdkit.Func("sort", "Order by `created|command|id|image|names|runningfor|size|status`", func(s string) error {
+			opts.sort = s
+			return values.OneOf(s, "created", "command", "id", "image", "names", "runningfor", "size", "status")
+		}),
+		cmdkit.Bool(&opts.Sync, "sync", "Settle every container first, waiting for those that are being worked on"),
+		cmdkit.Func("watch w", "Show it again every `SECONDS`", func(s string) (err error) {
+			opts.watch, err = values.Count(s)
+			if err == nil && opts.watch == 0 {
+				err = errors.New("at least one second is expected")
+			}
+			return err
+		}),
+	}
+}
+
+// clearScreen moves a terminal's cursor to the top and wipes what is below.
+const clearScreen = "\x1b[2J\x1b[1;1H"
+
+// watchPs lists once, or again and again until it is interrupted.
+func watchPs(ctx context.Context, env *cmdkit.Env, opts listOptions) error {
+	for {
+		if opts.watch > 0 && cmdkit.IsTerminal(env.OutFile) {
+			fmt.Fprint(env.Out, clearScreen)
+		}
+		if err := ps(ctx, env, opts); err != nil || opts.watch == 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(time.Duration(opts.watch) * time.Second):
+		}
 	}
 }
 
@@ -68,8 +105,13 @@ func ps(ctx context.Context, env *cmdkit.Env, opts listOptions) error {
 		return err
 	}
 	sortRows(rows, opts.sort)
-	if opts.quiet && opts.format == "" {
+	switch {
+	case opts.quiet && opts.spaces:
+		return cmdkit.Usagef("--quiet and --namespace do not go together")
+	case opts.quiet && opts.format == "":
 		return printIDs(env, rows, opts.noTrunc)
+	case opts.spaces:
+		return printNamespaces(env, rows, opts)
 	}
 	table := psTable
 	if opts.Size && opts.sort != "size" {
@@ -116,6 +158,18 @@ type Row struct {
 	State        string
 	Status       string
 
+	// Podman's, for templates.
+	AutoRemove   bool   `json:"-"`
+	Created      string `json:"-"`
+	CreatedHuman string `json:"-"`
+	ExitCode     int    `json:"-"`
+	Exited       bool   `json:"-"`
+	ExitedAt     int64  `json:"-"`
+	ImageID      string `json:"-"`
+	Pid          int    `json:"-"`
+	Restarts     int    `json:"-"`
+	StartedAt    int64  `json:"-"`
+
 	labels map[string]string
 }
 
@@ -143,7 +197,10 @@ func newRow(s *libpod.Summary, now time.Time, opts listOptions) Row {
 		CreatedAt: s.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"), RunningFor: ago(s.Created, now),
 		Status: statusText(s, now), State: string(s.Status), Names: s.Name, labels: s.Labels,
 		Labels: labelText(s.Labels), Networks: strings.Join(s.Networks, ","),
+		AutoRemove: s.AutoRemove, ExitCode: s.ExitCode, Exited: s.Status == record.Exited, ImageID: s.ImageID, Pid: s.Pid,
+		Restarts: s.RestartCount, StartedAt: seconds(s.StartedAt), ExitedAt: seconds(s.FinishedAt),
 	}
+	row.Created, row.CreatedHuman = row.RunningFor, row.RunningFor
 	if s.Image == "" {
 		row.Image = shortened(strings.TrimPrefix(s.ImageID, "sha256:"), opts.noTrunc)
 	}
@@ -152,6 +209,14 @@ func newRow(s *libpod.Summary, now time.Time, opts listOptions) Row {
 		row.Size = sizeText(s.SizeRw) + " (virtual " + sizeText(s.SizeRootFs) + ")"
 	}
 	return row
+}
+
+// seconds is a time as Podman's templates have it; 0 for none.
+func seconds(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
 }
 
 func sizeText(n int64) string { return units.HumanSizeWithPrecision(float64(n), 3) }
