@@ -24,6 +24,7 @@ type Conf struct {
 	Isolate       string        `json:"isolate,omitempty"`  // "" or true: no packets from and to other networks; false: those of other such networks
 	Internal      bool          `json:"internal,omitempty"` // no way out
 	NoMasquerade  bool          `json:"noMasquerade,omitempty"`
+	PortIsolation bool          `json:"portIsolation,omitempty"` // containers of the network do not reach each other
 	DNSEnabled    bool          `json:"dnsEnabled,omitempty"`
 	DNSServers    []netip.Addr  `json:"dnsServers,omitempty"`
 	InterfaceName string        `json:"interfaceName,omitempty"`
@@ -114,6 +115,18 @@ func (s Subnet) bounds() (first, last netip.Addr) {
 		if s.Subnet.Addr().Is4() && s.Subnet.Bits() < 31 {
 			last = last.Prev() // broadcast
 		}
+	}
+	return first, last
+}
+
+// Bounds are the first and last address of the range r that containers of its subnet may have.
+func Bounds(r, subnet netip.Prefix) (first, last netip.Addr) {
+	first, last = r.Masked().Addr(), lastAddr(r)
+	if first == subnet.Addr() {
+		first = first.Next()
+	}
+	if last == lastAddr(subnet) && last.Is4() {
+		last = last.Prev()
 	}
 	return first, last
 }

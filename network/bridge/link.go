@@ -116,7 +116,21 @@ func plug(c *Conf, bridge netlink.Link, ns netns.NsHandle, e endpoint) error {
 			return err
 		}
 	}
+	if c.PortIsolation {
+		if err := isolatePort(veth); err != nil {
+			return err
+		}
+	}
 	return configure(ns, e)
+}
+
+// isolatePort lets the port talk to the bridge only, not to other such ports.
+func isolatePort(veth netlink.Link) error {
+	link, err := netlink.LinkByName(veth.Attrs().Name)
+	if err != nil {
+		return err
+	}
+	return netlink.LinkSetIsolated(link, true)
 }
 
 func tagPort(veth netlink.Link, vlan int) error {

@@ -1,91 +1,52 @@
 package rootless
 
 import (
-	"bytes"
-	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
-	"strings"
+	"path/filepath"
 	"syscall"
-	"time"
+
+	"github.com/wherry-containers/wherry/network/control"
 )
 
-// helperReady bounds the wait for wherry-net.
-const helperReady = 10 * time.Second
-
-// startNet starts wherry-net if none serves the namespace, and returns when it does.
-func (o Options) startNet(ctx context.Context, inode uint64) error {
+// startNet starts wherry-net if none serves the namespace. It gets its socket made: who calls before it serves waits in
+// the socket's queue, so nobody has to wait for its start.
+func (o Options) startNet(ns *os.File, inode uint64) error {
 	if alive(o.Dir.NetFile(), inode) {
 		return nil
 	}
 	stop(o.Dir.NetFile())
-	ready, write, err := os.Pipe()
+	socket, err := control.Listen(o.Dir)
 	if err != nil {
 		return err
 	}
-	defer ready.Close()
-	args := []string{"--dir", string(o.Dir)}
-	if inode != 0 {
-		args = append(args, "--netns", o.Dir.Namespace())
-	}
-	var out bytes.Buffer
-	log, err := os.CreateTemp(string(o.Dir), ".wherry-net-*")
+	defer socket.Close()
+	log, err := os.OpenFile(filepath.Join(string(o.Dir), "wherry-net.log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
-		write.Close()
 		return err
 	}
-	os.Remove(log.Name())
 	defer log.Close()
-	cmd := exec.Command(o.Net, args...) // it outlives ctx
-	cmd.Dir, cmd.ExtraFiles, cmd.Stderr = "/", []*os.File{write}, log
+	cmd := exec.Command(o.Net, "--dir", string(o.Dir)) // no context: it outlives this command
+	cmd.Dir, cmd.Stderr, cmd.ExtraFiles = "/", log, []*os.File{socket}
+	if ns != nil {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, ns)
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if o.Group != nil {
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(o.Group.Fd())
 	}
-	err = cmd.Start()
-	write.Close()
-	if err != nil {
+	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w (is wherry installed completely?)", o.Net, err)
 	}
-	if err := o.place(cmd.Process.Pid); err != nil {
+	err = record(o.Dir.NetFile(), cmd.Process.Pid, inode)
+	if err == nil {
+		err = o.place(cmd.Process.Pid)
+	}
+	if err != nil {
 		cmd.Process.Kill()
 		cmd.Wait()
 		return err
 	}
-	return o.awaitNet(ctx, cmd, ready, func() string {
-		log.Seek(0, io.SeekStart)
-		out.ReadFrom(io.LimitReader(log, 4096))
-		return strings.Join(strings.Fields(out.String()), " ")
-	})
-}
-
-// awaitNet waits for the end of the pipe: wherry-net closes its end when it serves, or by dying.
-func (o Options) awaitNet(ctx context.Context, cmd *exec.Cmd, ready *os.File, said func() string) error {
-	deadline := time.Now().Add(helperReady)
-	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
-		deadline = d
-	}
-	ready.SetReadDeadline(deadline)
-	_, err := ready.Read(make([]byte, 1))
-	if err == io.EOF && alive(o.Dir.NetFile(), o.netns()) {
-		return cmd.Process.Release()
-	}
-	cmd.Process.Kill()
-	cmd.Wait()
-	return fmt.Errorf("wherry-net did not start: %s", said())
-}
-
-// netns is the inode that wherry-net is expected to name.
-func (o Options) netns() uint64 {
-	if o.Host {
-		return 0
-	}
-	ns, err := openNS(o.Dir)
-	if err != nil {
-		return 0
-	}
-	defer ns.Close()
-	return Inode(ns)
+	return cmd.Process.Release()
 }

@@ -155,7 +155,7 @@ func (o Options) mend(ctx context.Context) error {
 	}
 	defer lock.Close()
 	if o.Host {
-		return o.startNet(ctx, 0)
+		return o.startNet(nil, 0)
 	}
 	ns, err := openNS(o.Dir)
 	if err != nil {
@@ -166,10 +166,10 @@ func (o Options) mend(ctx context.Context) error {
 	defer ns.Close()
 	inode := Inode(ns)
 	faultpoint.Hit("network.namespace")
-	netReady := make(chan error, 1)
-	go func() { netReady <- o.startNet(ctx, inode) }()
-	err = o.startUplink(ctx, inode)
-	return errors.Join(err, <-netReady)
+	if err := o.startNet(ns, inode); err != nil {
+		return err
+	}
+	return o.startUplink(ctx, inode)
 }
 
 // create makes the namespace and keeps it by a mount in the user's mount namespace. What the last one left is removed:

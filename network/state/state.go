@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/wherry-containers/wherry/pkg/atomicfile"
@@ -107,6 +108,7 @@ type Endpoint struct {
 	Aliases    []string `json:",omitempty"` // names beside Name, Hostname and the id's first 12 digits
 	DNSServers []string `json:",omitempty"` // that the network named for resolv.conf
 	DNSSearch  []string `json:",omitempty"`
+	Foreign    bool     `json:",omitempty"` // a plugin that is not ours has to be told of the end
 }
 
 // Port is one published port.
@@ -153,6 +155,11 @@ func (a *Attachment) Alive() bool {
 		}
 	}
 	return false
+}
+
+// Foreign tells whether a plugin that is not ours has to be told of the attachment's end.
+func (a *Attachment) Foreign() bool {
+	return slices.ContainsFunc(a.Networks, func(e Endpoint) bool { return e.Foreign })
 }
 
 // On returns the attachment's end of the network, nil if it is not on it.

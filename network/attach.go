@@ -1,0 +1,357 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+	"github.com/wherry-containers/wherry/network/cni"
+	"github.com/wherry-containers/wherry/network/control"
+	"github.com/wherry-containers/wherry/network/rootless"
+	"github.com/wherry-containers/wherry/network/state"
+	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"github.com/wherry-containers/wherry/pkg/faultpoint"
+	"github.com/wherry-containers/wherry/pkg/procs"
+)
+
+// Wish is one network that a container is to be on.
+type Wish struct {
+	Network   string
+	IPs       []string `json:",omitempty"`
+	MAC       string   `json:",omitempty"`
+	Aliases   []string `json:",omitempty"`
+	Interface string   `json:",omitempty"` // in the container; empty: the next of eth0, eth1...
+}
+
+// Request is what a container that starts needs.
+type Request struct {
+	ID, Name, Hostname string
+	RunDir             string
+	Networks           []Wish
+	Ports              []control.Want
+}
+
+// Attaching is a container's networks before its monitor is known. Until Commit or Undo the namespace stays.
+type Attaching struct {
+	m     *Manager
+	att   state.Attachment
+	ports []control.Want
+	NetNS *os.File // the container's
+	held  *rootless.Held
+}
+
+// Networks are the container's ends.
+func (a *Attaching) Networks() []state.Endpoint { return a.att.Networks }
+
+// Attach makes a network namespace for a container and connects it. On error nothing is left.
+func (m *Manager) Attach(ctx context.Context, req Request) (_ *Attaching, err error) {
+	networks, err := m.find(req.Networks)
+	if err != nil {
+		return nil, err
+	}
+	made := make(chan *os.File, 1)
+	failed := make(chan error, 1)
+	go func() {
+		ns, err := rootless.NewNamespace(false)
+		failed <- err
+		made <- ns
+	}()
+	held, err := m.hold(ctx, m.opts.Host && (len(req.Ports) > 0 || serveNames(networks)))
+	if nsErr := <-failed; err == nil {
+		err = nsErr
+	}
+	a := &Attaching{m: m, ports: req.Ports, held: held, NetNS: <-made,
+		att: state.Attachment{ID: req.ID, Name: req.Name, Hostname: req.Hostname, RunDir: req.RunDir}}
+	if err != nil {
+		a.close()
+		return nil, err
+	}
+	m.sweep(ctx, req.ID)
+	err = inside(held.NS, func() error { return a.connectAll(ctx, networks, req.Networks) })
+	if err != nil {
+		a.close()
+		return nil, err
+	}
+	faultpoint.Hit("network.attached")
+	return a, nil
+}
+
+func (m *Manager) hold(ctx context.Context, helper bool) (*rootless.Held, error) {
+	o := m.holdOptions(helper)
+	if o.Group != nil {
+		defer o.Group.Close()
+	}
+	return rootless.Hold(ctx, o)
+}
+
+func serveNames(networks []*cni.Network) bool {
+	for _, n := range networks {
+		if n.Own != nil && n.Own.DNSEnabled {
+			return true
+		}
+	}
+	return false
+}
+
+// find loads the networks of the wishes.
+func (m *Manager) find(wishes []Wish) ([]*cni.Network, error) {
+	var all []*cni.Network
+	for _, w := range wishes {
+		n, err := m.load(w.Network)
+		if err != nil {
+			return nil, err
+		}
+		for _, other := range all {
+			if other.Name == n.Name {
+				return nil, errdefs.New(errdefs.ErrInvalid, "network %q is named twice", n.Name)
+			}
+		}
+		all = append(all, n)
+	}
+	return all, nil
+}
+
+// connectAll connects to one network after the other, on a thread in the networks' namespace.
+func (a *Attaching) connectAll(ctx context.Context, networks []*cni.Network, wishes []Wish) error {
+	run := a.m.runner()
+	path := fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), a.NetNS.Fd())
+	for i, n := range networks {
+		w := wishes[i]
+		if w.Interface == "" {
+			w.Interface = interfaceName(n, wishes, a.att.Networks)
+		}
+		end, left, err := a.m.connect(ctx, run, n, a.att.ID, a.att.Name, path, w)
+		a.att.Leftovers = append(a.att.Leftovers, left...)
+		if err != nil {
+			a.disconnectAll(ctx, run)
+			return err
+		}
+		a.att.Networks = append(a.att.Networks, *end)
+	}
+	return nil
+}
+
+// interfaceName is the network's own choice, else the first of eth0, eth1... that nobody has or has asked for.
+func interfaceName(n *cni.Network, wishes []Wish, taken []state.Endpoint) string {
+	used := map[string]bool{}
+	for _, w := range wishes {
+		used[w.Interface] = true
+	}
+	for _, e := range taken {
+		used[e.Interface] = true
+	}
+	if name := n.Note.Interface; name != "" && !used[name] {
+		return name
+	}
+	for i := 0; ; i++ {
+		if name := fmt.Sprintf("eth%d", i); !used[name] {
+			return name
+		}
+	}
+}
+
+// connect makes one end. It runs on a thread in the networks' namespace.
+func (m *Manager) connect(ctx context.Context, run *cni.Runner, n *cni.Network, id, name, netns string, w Wish) (*state.Endpoint, []string, error) {
+	call := cni.Call{ID: id, NetNS: netns, Interface: w.Interface, IPs: w.IPs, MAC: w.MAC, Name: name}
+	left := []string{run.CacheFile(n.Name, call)}
+	res, err := run.Add(ctx, n, call)
+	if err != nil {
+		if n.Foreign() {
+			err = errors.Join(err, run.Del(ctx, n, call)) // plugins that had worked already
+		}
+		return nil, nil, err
+	}
+	end, err := endpointOf(n, res, w)
+	if err != nil {
+		return nil, left, err
+	}
+	if n.Foreign() {
+		left = nil // the sweep needs them
+		end.Foreign = true
+	} else {
+		for _, ip := range end.IPs {
+			left = append(left, m.leaseFile(n.Name, ip.Addr()))
+		}
+	}
+	return end, left, nil
+}
+
+// endpointOf reads a plugin's result.
+func endpointOf(n *cni.Network, res *types100.Result, w Wish) (*state.Endpoint, error) {
+	end := &state.Endpoint{Network: n.Name, Interface: w.Interface, Aliases: w.Aliases, DNSServers: res.DNS.Nameservers, DNSSearch: res.DNS.Search}
+	for _, i := range res.Interfaces {
+		switch {
+		case i.Sandbox != "" && i.Name == w.Interface:
+			end.MAC = i.Mac
+		case i.Sandbox == "" && strings.HasPrefix(i.Name, "veth"):
+			end.Host = i.Name
+		}
+	}
+	for _, ip := range res.IPs {
+		addr, ok := netip.AddrFromSlice(ip.Address.IP)
+		if !ok {
+			return nil, fmt.Errorf("network %q: a plugin answered with the address %v", n.Name, ip.Address)
+		}
+		bits, _ := ip.Address.Mask.Size()
+		end.IPs = append(end.IPs, netip.PrefixFrom(addr.Unmap(), bits))
+		if gw, ok := netip.AddrFromSlice(ip.Gateway); ok {
+			end.Gateways = append(end.Gateways, gw.Unmap())
+		}
+	}
+	return end, nil
+}
+
+// disconnectAll takes the ends back.
+func (a *Attaching) disconnectAll(ctx context.Context, run *cni.Runner) error {
+	var errs []error
+	for _, end := range a.att.Networks {
+		errs = append(errs, a.m.disconnect(context.WithoutCancel(ctx), run, a.att.ID, "", end))
+	}
+	a.att.Networks = nil
+	for _, path := range a.att.Leftovers {
+		os.Remove(path)
+	}
+	return errors.Join(errs...)
+}
+
+// disconnect takes one end away. It runs on a thread in the networks' namespace; netns is empty when the container's is
+// gone.
+func (m *Manager) disconnect(ctx context.Context, run *cni.Runner, id, netns string, end state.Endpoint) error {
+	n, err := m.load(end.Network)
+	if errors.Is(err, errdefs.ErrNotFound) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return run.Del(ctx, n, cni.Call{ID: id, NetNS: netns, Interface: end.Interface})
+}
+
+// Commit writes down what proves the attachment, and publishes the ports. On error the caller calls Undo.
+func (a *Attaching) Commit(ctx context.Context, monitor int) error {
+	start, err := procs.StartTime(monitor)
+	if err != nil {
+		return fmt.Errorf("monitor %d: %w", monitor, err)
+	}
+	boot, _ := procs.BootID()
+	a.att.Monitor = state.Process{Pid: monitor, Start: start, BootID: boot}
+	if a.att.Foreign() {
+		if err := os.WriteFile(a.m.foreignMark(), nil, 0o600); err != nil {
+			return err
+		}
+	}
+	if err := a.m.dir.WriteAttachment(&a.att); err != nil {
+		return err
+	}
+	faultpoint.Hit("network.written")
+	if len(a.ports) > 0 {
+		reply, err := control.Call(ctx, a.m.dir, control.Request{Op: control.Expose, ID: a.att.ID, Ports: a.ports})
+		if err != nil {
+			return err
+		}
+		if reply.Error != "" {
+			return errdefs.New(errdefs.ErrState, "%s", reply.Error)
+		}
+		a.att.Ports = reply.Ports
+		if err := a.m.dir.WriteAttachment(&a.att); err != nil {
+			return err
+		}
+		faultpoint.Hit("network.exposed")
+	}
+	a.close()
+	return nil
+}
+
+// Ports are the published ports, after Commit.
+func (a *Attaching) Ports() []state.Port { return a.att.Ports }
+
+// Undo takes an attachment back, committed or not.
+func (a *Attaching) Undo(ctx context.Context) {
+	a.close()
+	a.m.Detach(context.WithoutCancel(ctx), a.att.ID)
+	for _, path := range a.att.Leftovers {
+		os.Remove(path)
+	}
+}
+
+// close lets the namespaces go; the container's is kept by whoever mounted it.
+func (a *Attaching) close() {
+	a.held.Release()
+	if a.NetNS != nil {
+		a.NetNS.Close()
+	}
+	a.held, a.NetNS = nil, nil
+}
+
+// Detach ends what a container leaves: names, ports, leases. Its interfaces went with its namespace; foreign plugins are
+// told. It is done when there is nothing.
+func (m *Manager) Detach(ctx context.Context, id string) error {
+	att, err := m.dir.Attachment(id)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return errors.Join(err, m.dir.RemoveAttachment(id))
+	}
+	var errs []error
+	if att.Foreign() {
+		errs = append(errs, m.tellForeign(ctx, att))
+	}
+	for _, path := range att.Leftovers {
+		os.Remove(path)
+	}
+	faultpoint.Hit("network.released")
+	if err := m.dir.RemoveAttachment(id); err != nil {
+		errs = append(errs, err)
+	}
+	if len(att.Ports) > 0 {
+		control.Call(ctx, m.dir, control.Request{Op: control.Unexpose, ID: id}) // it finds out by itself too
+	}
+	return errors.Join(errs...)
+}
+
+// tellForeign calls DEL of networks with foreign plugins: only they know what they keep for a container.
+func (m *Manager) tellForeign(ctx context.Context, att *state.Attachment) error {
+	ns := rootless.Peek(m.dir)
+	if ns == nil && !m.opts.Host {
+		return nil // all that was in it is gone
+	}
+	if ns != nil {
+		defer ns.Close()
+	}
+	return inside(ns, func() error {
+		var errs []error
+		run := m.runner()
+		for _, end := range att.Networks {
+			if end.Foreign {
+				errs = append(errs, m.disconnect(ctx, run, att.ID, "", end))
+			}
+		}
+		return errors.Join(errs...)
+	})
+}
+
+// foreignMark is there once a foreign plugin has taken part since the namespace was made.
+func (m *Manager) foreignMark() string { return filepath.Join(string(m.dir), "foreign") }
+
+// sweep ends what is left of an earlier start of the container own, and the attachments with foreign plugins whose
+// containers are gone: only there is it worth a look at all of them.
+func (m *Manager) sweep(ctx context.Context, own string) {
+	if err := m.Detach(ctx, own); err != nil {
+		m.opts.Warn(err.Error())
+	}
+	if _, err := os.Lstat(m.foreignMark()); err != nil {
+		return
+	}
+	for _, att := range m.dir.ListAttachments() {
+		if att.Foreign() && !att.Alive() {
+			if err := m.Detach(ctx, att.ID); err != nil {
+				m.opts.Warn(fmt.Sprintf("networks of container %s: %v", att.Name, err))
+			}
+		}
+	}
+}
