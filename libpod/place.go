@@ -17,8 +17,9 @@ func (s *startup) place() error {
 			return err
 		}
 	}
-	if pid := rootless.PausePID(); pid > 0 && s.e.host().rootless && !s.facts.Placed(pid) {
-		return s.facts.Place(pid)
+	common := s.e.host().cgroup() // the pause process is nobody's own
+	if pid := rootless.PausePID(); pid > 0 && s.facts.Slice != "" && s.e.host().rootless && !common.Placed(pid) {
+		return common.Place(pid)
 	}
 	return nil
 }

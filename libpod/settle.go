@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/pkg/cgroup"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"github.com/wherry-containers/wherry/pkg/events"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
 	"github.com/wherry-containers/wherry/pkg/layout"
 )
@@ -29,6 +31,9 @@ func (e *Engine) settle(c *container) error {
 	}
 	if err := e.dropRun(c); err != nil {
 		return err
+	}
+	if c.state.Status == record.Running && !c.state.StartedAt.IsZero() {
+		e.note(c, "die", events.ExitCode, strconv.Itoa(exitUnknown)) // its monitor could not
 	}
 	if c.Lifecycle.AutoRemove && c.state.Status != record.Removing {
 		if err := e.dropRecord(c, true); err != nil {
@@ -82,7 +87,7 @@ func (e *Engine) dropRun(c *container, cgroups ...string) error {
 	if c.live != nil {
 		cgroups = append(cgroups, c.live.Cgroups...)
 	} else { // nobody came to note it: what a start may have left lies where it would lie now
-		cgroups = append(cgroups, e.host().cgroup().Dirs(c.ID)...)
+		cgroups = append(cgroups, e.groupsOf(&c.Config)...)
 	}
 	for _, dir := range cgroups {
 		if err := cgroup.Remove(dir, true); err != nil {

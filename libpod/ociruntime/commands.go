@@ -8,6 +8,7 @@ import (
 	"os/exec"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/wherry-containers/wherry/pkg/lazyjson"
 )
 
 // Pause freezes a container, Resume thaws it: for where package cgroup cannot.
@@ -77,4 +78,19 @@ func (r *Runtime) output(ctx context.Context, args ...string) ([]byte, error) {
 		return nil, fmt.Errorf("%s %s: %w", r.Path, args[0], err)
 	}
 	return stdout.Bytes(), nil
+}
+
+// Update changes the limits of a running container: those that are set in res.
+func (r *Runtime) Update(ctx context.Context, id string, res *specs.LinuxResources) error {
+	data, err := lazyjson.Marshal(res)
+	if err != nil {
+		return fmt.Errorf("update container %s: %w", id, err)
+	}
+	f, err := memoryFile("resources", data)
+	if err != nil {
+		return fmt.Errorf("update container %s: %w", id, err)
+	}
+	defer f.Close()
+	_, err = r.output(ctx, "update", "--resources", f.Name(), id)
+	return err
 }

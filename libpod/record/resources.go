@@ -51,3 +51,17 @@ type Cgroup struct {
 	Parent    string `json:",omitempty"` // a path below the place of all containers, an absolute one, or a slice of systemd
 	Namespace string `json:",omitempty"` // private, host, ns:PATH, container:ID; empty: private on v2, host on v1
 }
+
+// Set puts the limit of a device into one of the lists: in the place of an earlier one, and a rate of 0 takes it away.
+func (*Block) Set(list *[]Throttle, t Throttle) {
+	kept := make([]Throttle, 0, len(*list)+1)
+	for _, old := range *list {
+		if old.Path != t.Path {
+			kept = append(kept, old)
+		}
+	}
+	if t.Rate > 0 {
+		kept = append(kept, t)
+	}
+	*list = kept
+}

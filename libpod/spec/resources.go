@@ -247,3 +247,33 @@ func pids(r record.Resources, has bool) *specs.LinuxPids {
 	}
 	return &specs.LinuxPids{Limit: &n}
 }
+
+// Renew puts the limits and the environment of in.Config into the configuration of a run that is under way.
+func Renew(in Input, s *specs.Spec) error {
+	if s.Process != nil {
+		in.Joined.Hostname = valueOf(s.Process.Env, "HOSTNAME")
+		s.Process.Env = environment(in, valueOf(s.Process.Env, "HOME"))
+	}
+	if s.Linux == nil || cgroupsOff(in) {
+		return nil
+	}
+	res, err := limits(in)
+	if err != nil {
+		return err
+	}
+	if had := s.Linux.Resources; had != nil {
+		res.Devices, res.Network, res.Rdma, res.HugepageLimits = had.Devices, had.Network, had.Rdma, had.HugepageLimits
+	}
+	s.Linux.Resources = res
+	return nil
+}
+
+// valueOf is one variable of an environment.
+func valueOf(env []string, name string) string {
+	for _, kv := range env {
+		if value, ok := strings.CutPrefix(kv, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}

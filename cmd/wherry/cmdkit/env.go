@@ -29,6 +29,9 @@ type Env struct {
 	Dirs        layout.Dirs
 	ShowVersion bool   // --version was given
 	Runtime     string // global --runtime: name or path of the OCI runtime, empty for the default
+
+	CgroupManager string   // global --cgroup-manager: systemd, cgroupfs, or empty for what suits the host
+	CDIDirs       []string // global --cdi-spec-dir: where device descriptions lie; nil for the usual places
 }
 
 // Warn prints one warning line.
