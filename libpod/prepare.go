@@ -2,7 +2,9 @@ package libpod
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,11 +39,49 @@ func (s *startup) spawn(ctx context.Context, lock *recorddir.Lock) error {
 	if opts.Group != nil {
 		defer opts.Group.Close()
 	}
+	feed, err := s.configPipe(&opts)
+	if err != nil {
+		return err
+	}
 	s.monitor, err = monitor.Spawn(ctx, opts)
+	s.holdConfig(feed, &opts)
 	if s.server != nil {
 		s.server.Close()
 	}
 	return err
+}
+
+// configPipe makes the pipe from which crun reads its configuration, so that it need not be there when crun starts: a
+// sixth of a run is the time that crun takes to load its libraries. Other runtimes read the file more than once.
+func (s *startup) configPipe(opts *monitor.SpawnOptions) (feed *os.File, err error) {
+	if s.runtime.Kind != ociruntime.Crun || s.c.Health != nil {
+		return nil, nil
+	}
+	err = os.Symlink(monitor.RuntimeConfig, s.configFile())
+	if errors.Is(err, fs.ErrExist) { // of a start that was killed
+		os.Remove(s.configFile())
+		err = os.Symlink(monitor.RuntimeConfig, s.configFile())
+	}
+	if err != nil {
+		return nil, err
+	}
+	opts.Config, feed, err = os.Pipe()
+	return feed, err
+}
+
+// holdConfig keeps the writing end for feedRuntime. Where systemd may have to be asked for a control group first, the
+// runtime has to wait after all.
+func (s *startup) holdConfig(feed *os.File, opts *monitor.SpawnOptions) {
+	if feed == nil {
+		return
+	}
+	opts.Config.Close()
+	if s.monitor == nil || s.facts.Slice != "" && !s.monitor.InGroup {
+		feed.Close()
+		os.Remove(s.configFile())
+		return
+	}
+	s.config = feed
 }
 
 // mountRoot mounts the container's root file system in this thread's mount namespace.

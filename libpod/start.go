@@ -92,6 +92,7 @@ type startup struct {
 	client  *os.File // our end of the first attach connection
 	server  *os.File // the monitor's
 	monitor *monitor.Process
+	config  *os.File     // the runtime that is started already waits for its configuration from here; nil: it is not
 	proxies bool         // signals are handed on
 	proxy   *signalProxy // nil: they are not
 }
@@ -166,8 +167,8 @@ func (s *startup) claim() error {
 }
 
 // launch runs on a thread of its own with a mount namespace of its own, which the monitor shares: what is mounted
-// here is gone when monitor and container are, whoever was killed. While the monitor starts up, the root file system
-// and the runtime's configuration are made.
+// here is gone when monitor and container are, whoever was killed. While monitor and runtime start up, the root file
+// system and the runtime's configuration are made.
 func (s *startup) launch(ctx context.Context, lock *recorddir.Lock) error {
 	if err := s.isolate(); err != nil {
 		return err
@@ -177,6 +178,11 @@ func (s *startup) launch(ctx context.Context, lock *recorddir.Lock) error {
 	}
 	faultpoint.Hit("start.monitor")
 	placed := s.placing()
+	if s.config != nil {
+		if err := s.monitor.Send(s.job(nil)); err != nil {
+			return err
+		}
+	}
 	in, err := s.specInput(ctx)
 	if placeErr := placed(); placeErr != nil {
 		s.withoutGroup(&in, placeErr)
@@ -192,15 +198,42 @@ func (s *startup) launch(ctx context.Context, lock *recorddir.Lock) error {
 	if err != nil {
 		return err
 	}
-	config := filepath.Join(s.runDir, record.Bundle, "config.json")
-	if err := os.WriteFile(config, data, 0o600); err != nil {
-		return fmt.Errorf("write runtime configuration: %w", err)
-	}
 	if err := s.uplink(ctx); err != nil {
 		return err
 	}
+	if err := s.writeConfig(data); err != nil {
+		return fmt.Errorf("write runtime configuration: %w", err)
+	}
 	faultpoint.Hit("start.spec")
+	if s.config != nil {
+		return s.feedRuntime(data)
+	}
 	return s.monitor.Send(s.job(sp))
+}
+
+// writeConfig puts the configuration into the bundle, in the place of the link to the pipe if there is one.
+func (s *startup) writeConfig(data []byte) error {
+	path := s.configFile()
+	if s.config == nil {
+		return os.WriteFile(path, data, 0o600)
+	}
+	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+func (s *startup) configFile() string { return filepath.Join(s.runDir, record.Bundle, "config.json") }
+
+// feedRuntime gives the waiting runtime its configuration. One that is gone has told the monitor why.
+func (s *startup) feedRuntime(data []byte) error {
+	_, err := s.config.Write(data)
+	err = errors.Join(err, s.config.Close())
+	s.config = nil
+	if err != nil && !errors.Is(err, unix.EPIPE) {
+		return fmt.Errorf("write runtime configuration: %w", err)
+	}
+	return nil
 }
 
 // specInput mounts the root file system and resolves what the runtime's configuration depends on.
@@ -241,6 +274,12 @@ func onOwnThread(fn func() error) error {
 // undo takes back a start that failed. What the container was before it is again, with the error noted.
 func (s *startup) undo(ctx context.Context, cause error) error {
 	undoCtx := context.WithoutCancel(ctx) // half a start must not stay because the user pressed ctrl-c
+	if s.config != nil {                  // the runtime reads nothing, gives up, and the monitor with it
+		s.config.Close()
+		reportCtx, cancel := context.WithTimeout(undoCtx, giveUp)
+		s.monitor.Report(reportCtx)
+		cancel()
+	}
 	if s.monitor != nil {
 		s.monitor.Kill()
 		s.killStarted(undoCtx)
@@ -251,6 +290,9 @@ func (s *startup) undo(ctx context.Context, cause error) error {
 	err := s.e.dropRun(s.c, s.facts.Dirs(s.c.ID)...)
 	return errors.Join(cause, err, s.e.writeState(s.c))
 }
+
+// giveUp bounds the wait for a runtime without a configuration.
+const giveUp = 5 * time.Second
 
 // killStarted ends what the runtime may have started before the start was given up.
 func (s *startup) killStarted(ctx context.Context) {

@@ -16,7 +16,12 @@ const (
 	AttachFD = 5 // SOCK_SEQPACKET socket of the first attached client, or /dev/null
 	LockFD   = 7 // the container's lock, shared with the engine; closed once the report is written
 	RunFD    = 6 // executable memfd of the OCI runtime (sealed), or /dev/null: then Job.Runtime is executed
+	ConfigFD = 8 // read end of a pipe that the runtime of the first start has as RuntimeConfig, or /dev/null
 )
+
+// RuntimeConfig is what the bundle's config.json may be a link to until the first runtime has read it: it starts up
+// while its configuration is being made. The file itself takes the link's place before the pipe is closed.
+const RuntimeConfig = "/proc/self/fd/3"
 
 // Job is all that a monitor needs to know. It is kept across restarts of the container.
 type Job struct {

@@ -27,6 +27,7 @@ type SpawnOptions struct {
 	Lock        *os.File // the container's lock, which the monitor shares until it has reported, or nil
 	Group       *os.File // directory of the control group to start it in, or nil: the caller's; stays the caller's
 	Passthrough bool     // the container gets this process' own standard streams
+	Config      *os.File // read end of the pipe for RuntimeConfig, or nil; stays the caller's
 }
 
 // Process is a monitor that was spawned.
@@ -117,7 +118,7 @@ func (p *Process) files(opts SpawnOptions) (files []uintptr, after []int, err er
 		}
 		return f.Fd()
 	}
-	files = append(streams, uintptr(jobRead), uintptr(reportWrite), or(opts.Client), or(opts.Runtime), or(opts.Lock))
+	files = append(streams, uintptr(jobRead), uintptr(reportWrite), or(opts.Client), or(opts.Runtime), or(opts.Lock), or(opts.Config))
 	return files, after, nil
 }
 

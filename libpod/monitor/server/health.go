@@ -129,7 +129,7 @@ func (h *health) run(s *Server, at int64) error {
 	}
 	defer unix.Close(null)
 	os.Remove(s.runPath(probePid))
-	pid, err := fork(s.job.Runtime, s.probeArgs(), s.job.Env, [3]int{null, p[1], p[1]})
+	pid, err := fork(s.job.Runtime, s.probeArgs(), s.job.Env, null, p[1], p[1])
 	if err != nil {
 		unix.Close(p[0])
 		return fmt.Errorf("run health check: start runtime %s: %w", s.job.Runtime, err)

@@ -38,10 +38,10 @@ func Run(args []string) error {
 // begin takes the job, starts the container, reports, and stays.
 func begin() error {
 	// No descriptor of the program that started us, other than those of the protocol, goes any further.
-	if err := unix.CloseRange(monitor.LockFD+1, ^uint(0), 0); err != nil {
+	if err := unix.CloseRange(monitor.ConfigFD+1, ^uint(0), 0); err != nil {
 		return fmt.Errorf("close inherited descriptors: %w", err)
 	}
-	for fd := monitor.JobFD; fd <= monitor.LockFD; fd++ {
+	for fd := monitor.JobFD; fd <= monitor.ConfigFD; fd++ {
 		unix.CloseOnExec(fd)
 	}
 	// All that needs no job is done while the engine still prepares it.
@@ -58,6 +58,7 @@ func begin() error {
 		return err
 	}
 	s := newServer(job)
+	s.config = firstConfig()
 	if f := s.first(); f != nil {
 		s.stopUplink()
 		return writeReport(monitor.Report{Error: f.text, Exit: f.exit})
@@ -99,9 +100,6 @@ func (s *Server) first() *failure {
 		unix.Close(monitor.AttachFD)
 	}
 	if err := s.listenAttach(); err != nil {
-		return ours(err)
-	}
-	if err := s.adoptUplink(); err != nil {
 		return ours(err)
 	}
 	return s.start()

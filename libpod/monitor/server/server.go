@@ -36,6 +36,7 @@ type Server struct {
 	stdio   stdio
 	log     logdriver.Log // nil: no log
 	listen  int           // attach socket, -1 before
+	config  []int         // what the next runtime inherits beyond its standard streams
 	clients []*client
 	known   bool // some client attached before
 	signals *signalSet

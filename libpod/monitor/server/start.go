@@ -46,12 +46,17 @@ func (s *Server) start() *failure {
 		s.stdio.closeAll()
 		return ours(err)
 	}
-	if f := s.runRuntime(files); f != nil {
+	f := s.runRuntime(files)
+	err = s.adoptUplink() // it was started beside the runtime
+	if f != nil {
 		s.stdio.closeAll()
 		return f
 	}
 	faultpoint.Hit("monitor.started")
-	if err := s.adopt(); err != nil {
+	if err == nil {
+		err = s.adopt()
+	}
+	if err != nil {
 		s.abandon()
 		return ours(err)
 	}
@@ -85,7 +90,11 @@ func (s *Server) runRuntime(files [3]int) *failure {
 		defer os.Remove(s.runPath(consoleSock))
 	}
 	os.Remove(s.runPath(record.PidFile))
-	pid, err := fork(runtimePath(s.job.Runtime), args, s.job.Env, files)
+	pid, err := fork(runtimePath(s.job.Runtime), args, s.job.Env, append(files[:], s.config...)...)
+	for _, fd := range s.config {
+		unix.Close(fd)
+	}
+	s.config = nil
 	if err != nil {
 		return ours(fmt.Errorf("start runtime %s: %w", s.job.Runtime, err))
 	}
@@ -121,9 +130,22 @@ func runtimePath(path string) string {
 	return path
 }
 
+// firstConfig is the pipe that the configuration comes from at the first start (monitor.RuntimeConfig), if there is one.
+func firstConfig() []int {
+	var st unix.Stat_t
+	if unix.Fstat(monitor.ConfigFD, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFIFO {
+		return []int{monitor.ConfigFD}
+	}
+	return nil
+}
+
 // fork starts a process with the given standard streams and no other descriptor of ours, and with no signal
 // blocked: after the idle stage ours are. The caller is locked to its thread.
-func fork(path string, argv, env []string, files [3]int) (int, error) {
+func fork(path string, argv, env []string, files ...int) (int, error) {
+	inherited := make([]uintptr, len(files))
+	for i, fd := range files {
+		inherited[i] = uintptr(fd)
+	}
 	var none, old unix.Sigset_t
 	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &none, &old); err != nil {
 		return 0, err
@@ -132,7 +154,7 @@ func fork(path string, argv, env []string, files [3]int) (int, error) {
 	return syscall.ForkExec(path, argv, &syscall.ProcAttr{
 		Dir:   "/",
 		Env:   env,
-		Files: []uintptr{uintptr(files[0]), uintptr(files[1]), uintptr(files[2])},
+		Files: inherited,
 	})
 }
 
@@ -201,7 +223,7 @@ func readPid(path string) (int, error) {
 
 // adoptUplink takes over the uplink that has left its pid, if there is one: it is ended with the container.
 func (s *Server) adoptUplink() error {
-	if s.job.UplinkPid == "" {
+	if s.job.UplinkPid == "" || s.uplink.Pid != 0 {
 		return nil
 	}
 	pid, err := readPid(s.job.UplinkPid)
