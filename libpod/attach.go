@@ -45,6 +45,7 @@ func (e *Engine) Attach(ctx context.Context, ref string, opts AttachOptions) (in
 		return 0, false, fmt.Errorf("attach to container %q: %w", c.name(), err)
 	}
 	defer conn.Close()
+	e.note(c, "attach")
 	if opts.SigProxy {
 		e.catchSignals(c).pass()
 	}

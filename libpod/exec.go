@@ -43,19 +43,32 @@ func (e *Engine) Exec(ctx context.Context, ref string, opts ExecOptions) (int, e
 		return 0, err
 	}
 	x := ociruntime.Exec{ID: c.ID, Process: process, Dir: e.dirs.ContainerRun(id), Detach: opts.Detach,
-		Stdin: opts.Stdin, Stdout: opts.Stdout, Stderr: opts.Stderr}
+		Stdin: opts.Stdin, Stdout: opts.Stdout, Stderr: opts.Stderr, PreserveFDs: opts.PreserveFD}
 	if opts.Detach {
 		x.Stdin, x.Stdout, x.Stderr = nil, nil, nil // nobody waits for it, so it must not hold the caller's pipes open
 	}
 	e.placeExec()
+	noted := e.noteExec(c, opts)
+	code, err := e.runExec(ctx, c, runtime, x, opts)
+	noted(code, err)
 	if opts.Terminal && !opts.Detach {
-		return e.execTerminal(ctx, runtime, x, opts)
+		return code, err
 	}
-	code, err := runtime.Exec(ctx, x)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, errdefs.New(errdefs.ErrState, "container %q has just ended", c.name()) // and its run directory with it
 	}
 	return code, saidAlready(runtime, opts, err)
+}
+
+// runExec runs x the way its streams want it.
+func (e *Engine) runExec(ctx context.Context, c *container, runtime *ociruntime.Runtime, x ociruntime.Exec, opts ExecOptions) (int, error) {
+	switch {
+	case opts.Terminal && opts.Detach:
+		return e.execDetachedTerminal(ctx, c, runtime, x)
+	case opts.Terminal:
+		return e.execTerminal(ctx, c, runtime, x, opts)
+	}
+	return runtime.Exec(ctx, x)
 }
 
 // saidAlready leaves only the exit status of an error that crun has written to the caller's own stderr too: in the
@@ -74,7 +87,11 @@ func (e *Engine) runtimeOf(c *container) (*ociruntime.Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	runtime.StateDir, runtime.Manager, runtime.Rootless = e.dirs.Runtime(), e.host().cgroup().Manager, e.host().rootless
+	facts, err := e.facts(&c.Config)
+	if err != nil {
+		return nil, err
+	}
+	runtime.StateDir, runtime.Manager, runtime.Rootless = e.dirs.Runtime(), facts.Manager, e.host().rootless
 	return runtime, nil
 }
 

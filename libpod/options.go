@@ -12,8 +12,9 @@ import (
 type CreateOptions struct {
 	Config  record.Config
 	Env     []string // -e and --env-file, already expanded to NAME=value
-	Replace bool     // remove a container of the same name first
-	Pull    string   // always, missing (default), never, newer
+	EnvWish EnvWish
+	Replace bool   // remove a container of the same name first
+	Pull    string // always, missing (default), never, newer
 	// PullImage fetches an image that is missing or must be fresh; nil: an unknown image is an error.
 	PullImage func(ref, policy, platform string) error
 	Platform  string // os/arch[/variant], empty: the host's
@@ -22,8 +23,13 @@ type CreateOptions struct {
 	Entrypoint []string
 	WorkDir    string
 	User       string
+	IDs        IDWish // of the user namespace
+	Systemd    SystemdWish
 	NoHealth   bool
 	HealthSet  bool // Config.Health came from flags and overrides the image's
+	// VolumesFrom names containers, each with options after a colon, whose bind mounts and volumes this one has too.
+	VolumesFrom []string
+	ImageVolume record.ImageVolume
 }
 
 // RunOptions is what `run` needs.
@@ -74,6 +80,8 @@ type ExecOptions struct {
 	Stdout     *os.File
 	Stderr     *os.File
 	DetachKeys string
+	NoSession  bool // no events, and the terminal goes with this process
+	PreserveFD int  // so many of this process' descriptors from 3 on stay open in the command
 }
 
 // LogsOptions is what `logs` needs.

@@ -16,7 +16,11 @@ func (e *Engine) Pause(ctx context.Context, ref string) error {
 		if cgroup.Frozen(c.live.Cgroups[0]) {
 			return errdefs.New(errdefs.ErrState, "container %q is paused already", c.name())
 		}
-		return cgroup.Freeze(c.live.Cgroups[0])
+		if err := cgroup.Freeze(c.live.Cgroups[0]); err != nil {
+			return err
+		}
+		e.note(c, "pause")
+		return nil
 	})
 }
 
@@ -29,7 +33,11 @@ func (e *Engine) Unpause(ctx context.Context, ref string) error {
 		if !cgroup.Frozen(c.live.Cgroups[0]) {
 			return errdefs.New(errdefs.ErrState, "container %q is not paused", c.name())
 		}
-		return cgroup.Thaw(c.live.Cgroups[0])
+		if err := cgroup.Thaw(c.live.Cgroups[0]); err != nil {
+			return err
+		}
+		e.note(c, "unpause")
+		return nil
 	})
 }
 

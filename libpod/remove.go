@@ -9,6 +9,7 @@ import (
 
 	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"github.com/wherry-containers/wherry/pkg/events"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
 	"github.com/wherry-containers/wherry/pkg/procs"
 	"github.com/wherry-containers/wherry/pkg/signals"
@@ -136,6 +137,7 @@ func (e *Engine) dropRecord(c *container, volumes bool) error {
 	if err := e.containers.Remove(c.ID, names...); err != nil {
 		return err
 	}
+	e.note(c, "destroy")
 	if !volumes {
 		return nil
 	}
@@ -193,5 +195,6 @@ func (e *Engine) Prune(ctx context.Context, filters map[string][]string) ([]stri
 			failed = errors.Join(failed, err)
 		}
 	}
+	e.notePrune(events.Container, reclaimed)
 	return removed, reclaimed, errors.Join(failed, e.containers.EmptyTrash())
 }

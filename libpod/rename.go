@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"github.com/wherry-containers/wherry/pkg/events"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
 )
 
@@ -25,6 +26,7 @@ func (e *Engine) Rename(ctx context.Context, ref, name string) error {
 			return err
 		}
 		faultpoint.Hit("rename.noted")
+		e.note(c, "rename", events.OldName, old)
 		return e.containers.Release(old, c.ID)
 	})
 }

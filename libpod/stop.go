@@ -30,7 +30,11 @@ func (e *Engine) Stop(ctx context.Context, ref string, opts StopOptions) error {
 	if err != nil {
 		return err
 	}
-	return e.end(ctx, c, sig, c.stopTimeout(opts.Timeout))
+	if err := e.end(ctx, c, sig, c.stopTimeout(opts.Timeout)); err != nil {
+		return err
+	}
+	e.note(c, "stop")
+	return nil
 }
 
 // markStopped notes that the user wants the container down, so that its restart policy rests, and returns it; nil
@@ -82,6 +86,7 @@ func (e *Engine) end(ctx context.Context, c *container, sig syscall.Signal, time
 	if timeout == 0 {
 		sig = syscall.SIGKILL
 	}
+	e.noteKill(c, sig)
 	if err := c.signal(sig); err != nil {
 		return err
 	}
@@ -93,6 +98,7 @@ func (e *Engine) end(ctx context.Context, c *container, sig syscall.Signal, time
 	defer cancel()
 	err := awaitProcess(grace, c.live.Pid, c.live.PidStart)
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		e.noteKill(c, syscall.SIGKILL)
 		err = c.signal(syscall.SIGKILL)
 	}
 	if err != nil {
@@ -152,6 +158,7 @@ func (e *Engine) Kill(ctx context.Context, ref, signal string) error {
 	if sig == syscall.SIGKILL {
 		return e.end(ctx, target, sig, -1)
 	}
+	e.noteKill(target, sig)
 	return target.signal(sig)
 }
 
@@ -164,6 +171,11 @@ func (e *Engine) Restart(ctx context.Context, ref string, opts StopOptions) erro
 	if err := e.Stop(ctx, id, opts); err != nil {
 		return err
 	}
-	_, err = e.Start(ctx, id, StartOptions{})
-	return err
+	if _, err = e.Start(ctx, id, StartOptions{}); err != nil {
+		return err
+	}
+	if c, err := e.load(id); err == nil {
+		e.note(c, "restart")
+	}
+	return nil
 }

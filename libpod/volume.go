@@ -15,6 +15,7 @@ import (
 	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/pkg/atomicfile"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"github.com/wherry-containers/wherry/pkg/events"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
 	"github.com/wherry-containers/wherry/pkg/nearest"
 )
@@ -91,7 +92,11 @@ func (e *Engine) makeVolume(name string, labels map[string]string, anonymous boo
 	}
 	rec := &volumeRecord{Version: record.Version, Fresh: true, Anonymous: anonymous, Volume: Volume{Name: name, Driver: "local", Mountpoint: data,
 		CreatedAt: time.Now().UTC(), Labels: labels, Options: map[string]string{}, Scope: "local"}}
-	return rec, e.writeVolume(rec)
+	if err := e.writeVolume(rec); err != nil {
+		return nil, err
+	}
+	e.noteVolume(name, "create")
+	return rec, nil
 }
 
 func (e *Engine) writeVolume(rec *volumeRecord) error {
@@ -271,7 +276,11 @@ func (e *Engine) removeVolume(name string, broken bool) error {
 	if len(users[name]) > 0 {
 		return errdefs.New(errdefs.ErrInUse, "volume %q is in use by %s (remove that container first)", name, e.displayNames(users[name]))
 	}
-	return e.volumes.Remove(name)
+	if err := e.volumes.Remove(name); err != nil {
+		return err
+	}
+	e.noteVolume(name, "destroy")
+	return nil
 }
 
 func (e *Engine) displayNames(ids []string) string {
@@ -307,5 +316,6 @@ func (e *Engine) VolumePrune(ctx context.Context, filters map[string][]string, a
 			err = errors.Join(err, rmErr)
 		}
 	}
+	e.notePrune(events.Volume, reclaimed)
 	return removed, reclaimed, err
 }

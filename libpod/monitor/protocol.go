@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wherry-containers/wherry/libpod/record"
+	"github.com/wherry-containers/wherry/pkg/events"
 	"github.com/wherry-containers/wherry/pkg/systemd"
 )
 
@@ -25,32 +26,36 @@ const RuntimeConfig = "/proc/self/fd/3"
 
 // Job is all that a monitor needs to know. It is kept across restarts of the container.
 type Job struct {
-	ID        string
-	Dir       string   // durable directory of the container
-	RunDir    string   // run directory
-	Trash     string   // layout.Dirs.Trash
-	Names     string   // layout.Dirs.ContainerNames
-	Name      string   // symbolic link in Names to drop on removal
-	Runtime   string   // path of the runtime binary
-	StartArgs []string // arguments (with argv[0]) that start the container detached and write the pid file
-	Env       []string // of the runtime
-	Terminal  bool
-	OpenStdin bool
-	StdinOnce bool
-	Log       record.Log
-	LogAttrs  map[string]string // labels and variables that go with each line
-	LogTag    string
-	LogFields map[string]string // journald: what the container is
-	Lifecycle record.Lifecycle
-	Health    *record.Health
-	ExecArgs  []string      // arguments (with argv[0]) of the runtime up to a process file: "exec --process"; the monitor appends FILE ID
-	ExecSpec  []byte        // OCI process (JSON) that a health probe starts from; its args are replaced
-	Cgroups   []string      // absolute directories to remove at the end: one on v2, one per controller on v1
-	Leftovers []string      // run-time paths to remove at the end besides RunDir (the runtime's state directory)
-	Volumes   []string      // durable directories of anonymous volumes to remove with the container (--rm)
-	UplinkPid string        // file in which the engine's uplink leaves its pid, absent without one: it is ended with the container
-	Scope     *systemd.Unit // that all this is in: while it is being stopped, nothing is started again
-	BootID    string
+	ID         string
+	Dir        string   // durable directory of the container
+	RunDir     string   // run directory
+	Trash      string   // layout.Dirs.Trash
+	Names      string   // layout.Dirs.ContainerNames
+	Name       string   // symbolic link in Names to drop on removal
+	Runtime    string   // path of the runtime binary
+	StartArgs  []string // arguments (with argv[0]) that start the container detached and write the pid file
+	Env        []string // of the runtime
+	Terminal   bool
+	OpenStdin  bool
+	StdinOnce  bool
+	Log        record.Log
+	LogAttrs   map[string]string // labels and variables that go with each line
+	LogTag     string
+	LogFields  map[string]string // journald: what the container is
+	Events     events.Log
+	EventAttrs map[string]string // go with each event; the name is that of now
+	Mounted    []string          // names of the container's volumes
+	Lifecycle  record.Lifecycle
+	Health     *record.Health
+	ExecArgs   []string      // arguments (with argv[0]) of the runtime up to a process file: "exec --process"; the monitor appends FILE ID
+	ExecSpec   []byte        // OCI process (JSON) that a health probe starts from; its args are replaced
+	Cgroups    []string      // absolute directories to remove at the end: one on v2, one per controller on v1
+	Leftovers  []string      // run-time paths to remove at the end besides RunDir (the runtime's state directory)
+	Volumes    []string      // durable directories of anonymous volumes to remove with the container (--rm)
+	UplinkPid  string        // file in which the engine's uplink leaves its pid, absent without one: it is ended with the container
+	Scope      *systemd.Unit // that all this is in: while it is being stopped, nothing is started again
+	BootID     string
+	AtEnd      []string // command line to start once the container is removed
 }
 
 // Report is the monitor's one answer.
@@ -65,7 +70,9 @@ type Report struct {
 const (
 	MsgStdin      = 0 // to the monitor: data for stdin
 	MsgStdinClose = 1 // to the monitor: end of stdin
+	MsgUpdate     = 3 // to the monitor: restart policy and health check have changed on disk (record.UpdateFile)
 	MsgResize     = 2 // to the monitor: rows, columns as two little-endian uint16
+	MsgHold       = 4 // to the monitor, with the master of a terminal: it is held beyond this connection
 	MsgStdout     = 1 // from the monitor: data (also of a terminal)
 	MsgStderr     = 2 // from the monitor: data
 	MsgExit       = 3 // from the monitor, last: exit code as little-endian int32; state.json is written by then

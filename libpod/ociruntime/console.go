@@ -31,7 +31,11 @@ func (r *Runtime) execConsole(ctx context.Context, e Exec, cmd *exec.Cmd, log *o
 		return 0, fmt.Errorf("execute %s: %w", r.Path, err)
 	}
 	received := make(chan error, 1)
-	go func() { received <- e.receiveConsole(listener) }()
+	go func() {
+		err := e.receiveConsole(listener)
+		os.RemoveAll(dir) // now: a caller that detaches does not come back here
+		received <- err
+	}()
 	waited := cmd.Wait()
 	listener.Close() // crun may have ended without a word
 	consoleErr := <-received

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"syscall"
 
 	"github.com/creack/pty"
@@ -27,6 +28,8 @@ type Exec struct {
 	Stdin   *os.File // nil: /dev/null
 	Stdout  *os.File
 	Stderr  *os.File
+	// PreserveFDs is how many of the caller's descriptors from 3 on the process keeps.
+	PreserveFDs int
 	// Console receives the master of the process' terminal (with other runtimes than crun: of one that stands before it),
 	// instead of the streams above. It is called at most once, before Exec returns; the callee owns the file.
 	Console func(master *os.File)
@@ -57,6 +60,9 @@ func (r *Runtime) Exec(ctx context.Context, e Exec) (int, error) {
 	if e.Detach {
 		args = append(args, "--detach")
 	}
+	if e.PreserveFDs > 0 {
+		args = append(args, "--preserve-fds", strconv.Itoa(e.PreserveFDs))
+	}
 	cmd := exec.CommandContext(ctx, r.Path, append(args, e.ID)[1:]...)
 	cmd.Env = r.Env()
 	memfd, err := r.Memfd()
@@ -69,7 +75,7 @@ func (r *Runtime) Exec(ctx context.Context, e Exec) (int, error) {
 		cmd.Path = fmt.Sprintf("/proc/self/fd/%d", memfd.Fd())
 	}
 	faultpoint.Hit("exec.prepared")
-	if e.Console != nil && r.Kind == Crun {
+	if e.Console != nil && (r.Kind == Crun || e.Detach) {
 		return r.execConsole(ctx, e, cmd, log)
 	}
 	if err := e.start(cmd); err != nil {

@@ -46,6 +46,9 @@ func (d Dirs) Runtime() string { return filepath.Join(d.Run, "runtime") }
 // takes out. Whatever else lies there is somebody else's and stays.
 var StoreParts = []string{"storage", "containers", "names", "volumes", "secrets", "networks", "mapped", "cache", "tmp", "events", "short-name-aliases.conf"}
 
+// Events holds what happened since the boot; see pkg/events.
+func (d Dirs) Events() string { return filepath.Join(d.Run, "events") }
+
 // Monitor is the path of the monitor binary.
 func (d Dirs) Monitor() string { return filepath.Join(d.Libexec, "wherry-monitor") }
 

@@ -26,13 +26,13 @@ type journalForm struct {
 func newJournalForm(t Target) *journalForm {
 	f := &journalForm{}
 	for _, name := range sortedKeys(t.Fields) {
-		f.fields = appendField(f.fields, name, []byte(t.Fields[name]))
+		f.fields = AppendField(f.fields, name, []byte(t.Fields[name]))
 	}
-	f.fields = appendField(f.fields, "CONTAINER_TAG", []byte(t.Tag))
-	f.fields = appendField(f.fields, "SYSLOG_IDENTIFIER", []byte(t.Tag))
+	f.fields = AppendField(f.fields, "CONTAINER_TAG", []byte(t.Tag))
+	f.fields = AppendField(f.fields, "SYSLOG_IDENTIFIER", []byte(t.Tag))
 	for _, name := range sortedKeys(t.Attrs) {
 		if field := JournalField(name); field != "" {
-			f.fields = appendField(f.fields, field, []byte(t.Attrs[name]))
+			f.fields = AppendField(f.fields, field, []byte(t.Attrs[name]))
 		}
 	}
 	return f
@@ -54,8 +54,8 @@ func JournalField(name string) string {
 	return name[:min(len(name), 64)]
 }
 
-// appendField appends NAME=value, or, where the value has line ends, its length in front.
-func appendField(dst []byte, name string, value []byte) []byte {
+// AppendField appends NAME=value, or, where the value has line ends, its length in front.
+func AppendField(dst []byte, name string, value []byte) []byte {
 	dst = append(dst, name...)
 	for _, b := range value {
 		if b == '\n' {

@@ -14,9 +14,13 @@ import (
 const maxClients = 48
 
 // maxOutput bounds the bytes that wait for one client. While a client that was there from the start (a foreground
-// run) is that far behind, the container waits for it. For any other what does not fit in is dropped, so that it
-// neither holds up the container nor the rest.
-const maxOutput = 1 << 20
+// run) is that far behind, the container waits for it. It waits for any other, too, but no longer than patience without
+// any of it being taken: then what does not fit in is dropped, so that a client that sleeps holds up neither the
+// container nor the rest.
+const (
+	maxOutput = 1 << 20
+	patience  = 10 * time.Second
+)
 
 // client is one attached connection.
 type client struct {
@@ -25,7 +29,9 @@ type client struct {
 	first      bool // the first one ever: with StdinOnce its leaving ends stdin
 	output     [][]byte
 	size       int
-	gone       bool // nothing can be sent any more
+	gone       bool  // nothing can be sent any more
+	held       int   // terminal of an exec that we hold for the client, or -1
+	waits      int64 // until when the container waits for it, while size is at its bound
 }
 
 func (c *client) events(s *Server) int16 {
@@ -45,16 +51,27 @@ func (s *Server) held() bool {
 		return false // what is left in the pipes is little, and the end must be recorded
 	}
 	for _, c := range s.clients {
-		if c.foreground && c.size >= maxOutput {
+		if c.size >= maxOutput && (c.foreground || now() < c.waits) {
 			return true
 		}
 	}
 	return false
 }
 
+// impatient is when the container waits no longer for some client; 0 if it waits for none.
+func (s *Server) impatient() int64 {
+	first := int64(0)
+	for _, c := range s.clients {
+		if c.size >= maxOutput && !c.foreground && now() < c.waits && (first == 0 || c.waits < first) {
+			first = c.waits
+		}
+	}
+	return first
+}
+
 func (s *Server) addClient(fd int, foreground bool) {
 	unix.SetNonblock(fd, true)
-	c := &client{fd: fd, foreground: foreground, first: !s.known}
+	c := &client{fd: fd, foreground: foreground, first: !s.known, held: -1}
 	s.known = true
 	s.clients = append(s.clients, c)
 }
@@ -75,7 +92,7 @@ func (s *Server) accept() {
 		if err != nil {
 			return
 		}
-		if len(s.clients) >= maxClients {
+		if len(s.clients)+len(s.orphans) >= maxClients {
 			unix.Close(fd)
 			continue
 		}
@@ -95,7 +112,7 @@ func (s *Server) onClient(c *client, revents int16) {
 
 func (s *Server) receive(c *client) {
 	for len(s.stdio.input) < maxInput {
-		n, _, err := unix.Recvfrom(c.fd, s.buf[:monitor.MaxData+1], 0)
+		n, held, err := s.receiveMessage(c, s.buf[:monitor.MaxData+1])
 		switch {
 		case err == unix.EINTR:
 			continue
@@ -103,6 +120,14 @@ func (s *Server) receive(c *client) {
 			return
 		case err != nil || n == 0:
 			s.dropClient(c)
+			return
+		}
+		if held >= 0 {
+			s.onHold(c, held)
+			continue
+		}
+		if s.buf[0] == monitor.MsgUpdate {
+			s.dismissMessenger(c)
 			return
 		}
 		s.onMessage(s.buf[0], s.buf[1:n])
@@ -140,6 +165,7 @@ func (s *Server) closeStdin() {
 
 func (s *Server) dropClient(c *client) {
 	unix.Close(c.fd)
+	s.orphan(c)
 	for i := range s.clients {
 		if s.clients[i] == c {
 			s.clients = append(s.clients[:i:i], s.clients[i+1:]...)
@@ -164,7 +190,7 @@ func (s *Server) broadcast(kind byte, data []byte) {
 
 // send sends one message, or keeps it. last says that it is to be kept whatever waits already.
 func (c *client) send(kind byte, data []byte, last bool) {
-	if c.gone {
+	if c.gone || c.held >= 0 {
 		return
 	}
 	message := append(append(make([]byte, 0, 1+len(data)), kind), data...)
@@ -176,6 +202,9 @@ func (c *client) send(kind byte, data []byte, last bool) {
 	}
 	c.output = append(c.output, message)
 	c.size += len(message)
+	if c.size >= maxOutput {
+		c.waits = now() + int64(patience)
+	}
 }
 
 // try sends a message if the socket takes it now.
@@ -197,6 +226,7 @@ func (c *client) try(message []byte) bool {
 
 func (c *client) flush() {
 	for len(c.output) > 0 && c.try(c.output[0]) {
+		c.waits = now() + int64(patience)
 		c.size -= len(c.output[0])
 		c.output[0] = nil
 		c.output = c.output[1:]
@@ -234,6 +264,9 @@ func (s *Server) dismiss(code int) {
 			s.handOver(c)
 		}
 		unix.Close(c.fd)
+		if c.held >= 0 {
+			unix.Close(c.held)
+		}
 	}
 	s.clients, s.known = nil, false
 }

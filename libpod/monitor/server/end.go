@@ -69,11 +69,14 @@ func (s *Server) finish() {
 	for _, path := range s.end.trash {
 		os.RemoveAll(path) // whoever cleans the trash next gets what is left
 	}
+	s.startAtEnd()
 }
 
 // recordEnd writes the last state, and takes a container with AutoRemove away.
 func (s *Server) recordEnd() error {
 	return s.withState(func(st *record.State) error {
+		s.dropNetwork()
+		s.noteEnd(st.Name)
 		s.end.brief = st.Status == record.Removing
 		if st.Status != record.Removing { // else nobody may start it again before it is gone
 			st.Status = record.Exited
@@ -163,6 +166,7 @@ func (s *Server) remove() error {
 		return fmt.Errorf("remove container %s: %w", s.job.ID, err)
 	}
 	faultpoint.Hit("monitor.unnamed")
+	s.note("destroy")
 	for _, volume := range s.job.Volumes {
 		err := s.toTrash(volume, "volume-"+filepath.Base(volume)+"-"+s.job.ID)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -259,6 +263,7 @@ func (r *restarts) wait(ran time.Duration) time.Duration {
 
 // waitForRestart says whether the container will be started again, and records that.
 func (s *Server) waitForRestart() bool {
+	s.readUpdate()
 	if s.job.Lifecycle.AutoRemove || !s.restart.wanted(s.job.Lifecycle, s.end.code) {
 		return false
 	}
@@ -268,6 +273,7 @@ func (s *Server) waitForRestart() bool {
 			return nil
 		}
 		again = true
+		s.noteEnd(st.Name)
 		st.Status, st.FinishedAt = record.Restarting, s.end.at
 		st.ExitCode, st.OOMKilled, st.RestartCount = s.end.code, s.end.oom, s.restart.Count
 		err := s.writeState(st)

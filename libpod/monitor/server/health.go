@@ -238,6 +238,9 @@ func (h *health) result(s *Server, at int64, r record.HealthResult) {
 	count(&h.state, r, h.starting(at), h.spec.Retries)
 	h.plan(now())
 	h.write(s)
+	if h.state.Status != before {
+		s.note("health_status: " + h.state.Status)
+	}
 	if h.state.Status == healthUnhealthy && before != healthUnhealthy {
 		s.onUnhealthy(h.spec.OnFailure)
 	}

@@ -66,6 +66,7 @@ type snapshot struct {
 	Columns  uint16
 	Listen   int
 	Clients  []savedClient
+	Orphans  []int
 	Known    bool
 	Held     *logdriver.Held
 	Timers   timers
@@ -81,6 +82,7 @@ type snapshot struct {
 type savedClient struct {
 	FD                int
 	Foreground, First bool
+	Held              int // -1: none
 }
 
 type savedHealth struct {
@@ -143,6 +145,11 @@ func (s *Server) plan(deadline int64) (idle.Plan, error) {
 	if s.stdio.in >= 0 {
 		p.Keep = append(p.Keep, s.stdio.in)
 	}
+	for _, c := range s.clients {
+		if c.held >= 0 {
+			p.Keep = append(p.Keep, c.held)
+		}
+	}
 	var err error
 	p.Snapshot, err = json.Marshal(s.save())
 	return p, err
@@ -152,11 +159,11 @@ func (s *Server) save() *snapshot {
 	io := &s.stdio
 	snap := &snapshot{Job: s.job, Phase: s.phase, Live: s.live, Pid: s.init.pid, Pidfd: s.init.pidfd, Uplink: s.uplink,
 		In: io.in, Out: io.out, Terminal: io.terminal, Rows: io.rows, Columns: io.columns,
-		Listen: s.listen, Known: s.known, Timers: s.timers, Restart: s.restart,
+		Listen: s.listen, Known: s.known, Orphans: s.orphans, Timers: s.timers, Restart: s.restart,
 		End:   savedEnd{s.end.code, s.end.oom, s.end.at},
 		Quiet: s.rest.quiet, Seen: s.rest.seen, Entered: now(), Warning: s.warning}
 	for _, c := range s.clients {
-		snap.Clients = append(snap.Clients, savedClient{c.fd, c.foreground, c.first})
+		snap.Clients = append(snap.Clients, savedClient{c.fd, c.foreground, c.first, c.held})
 	}
 	if s.log != nil {
 		snap.Held = s.log.Held()
@@ -176,9 +183,9 @@ func restore(snap *snapshot, caught *signalSet) *Server {
 	s.stdio = stdio{in: snap.In, out: snap.Out, terminal: snap.Terminal, rows: snap.Rows, columns: snap.Columns}
 	s.listen, s.known, s.timers, s.restart = snap.Listen, snap.Known, snap.Timers, snap.Restart
 	s.end = ending{code: snap.End.Code, oom: snap.End.OOM, at: snap.End.At}
-	s.warning = snap.Warning
+	s.warning, s.orphans = snap.Warning, snap.Orphans
 	for _, c := range snap.Clients {
-		s.clients = append(s.clients, &client{fd: c.FD, foreground: c.Foreground, first: c.First})
+		s.clients = append(s.clients, &client{fd: c.FD, foreground: c.Foreground, first: c.First, held: c.Held})
 	}
 	if snap.Health != nil && s.health != nil {
 		s.health.state, s.health.started, s.health.nextProbe = snap.Health.State, snap.Health.Started, snap.Health.Next
@@ -192,7 +199,10 @@ func restore(snap *snapshot, caught *signalSet) *Server {
 func (snap *snapshot) descriptors() map[int]bool {
 	keep := map[int]bool{snap.Pidfd: true, snap.In: true, snap.Out[0]: true, snap.Out[1]: true, snap.Listen: true}
 	for _, c := range snap.Clients {
-		keep[c.FD] = true
+		keep[c.FD], keep[c.Held] = true, true
+	}
+	for _, fd := range snap.Orphans {
+		keep[fd] = true
 	}
 	return keep
 }

@@ -38,7 +38,8 @@ type Server struct {
 	listen  int           // attach socket, -1 before
 	config  []int         // what the next runtime inherits beyond its standard streams
 	clients []*client
-	known   bool // some client attached before
+	orphans []int // terminals of execs whose client is gone
+	known   bool  // some client attached before
 	signals *signalSet
 	timers  timers
 	health  *health // nil: no health check
@@ -144,7 +145,7 @@ func (s *Server) watches() []watch {
 	if s.health != nil {
 		list = s.health.watches(list, s)
 	}
-	return list
+	return s.watchOrphans(list)
 }
 
 // loop runs until the container has ended for good and nothing is left to do.
@@ -163,9 +164,9 @@ func (s *Server) loop() {
 
 func (s *Server) deadline() int64 {
 	if s.health == nil {
-		return s.timers.next(s.rest.at)
+		return s.timers.next(s.rest.at, s.impatient())
 	}
-	return s.timers.next(s.rest.at, s.health.nextProbe, s.health.probe.deadline)
+	return s.timers.next(s.rest.at, s.impatient(), s.health.nextProbe, s.health.probe.deadline)
 }
 
 // step waits for the first events or the deadline, and handles them.

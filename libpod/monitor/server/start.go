@@ -61,6 +61,7 @@ func (s *Server) start() *failure {
 		return ours(err)
 	}
 	s.phase = running
+	s.note("start")
 	if s.job.Lifecycle.Timeout > 0 {
 		s.timers.Kill = now() + int64(s.job.Lifecycle.Timeout)*int64(time.Second)
 	}

@@ -25,6 +25,7 @@ type Query struct {
 	After   string    // cursor of an entry: only later ones
 	Follow  bool      // go on as entries come
 	Reverse bool      // newest first
+	New     bool      // only what comes from now on
 }
 
 // Entry is one entry of the journal.
@@ -82,7 +83,10 @@ func (q Query) args() []string {
 	if q.After != "" {
 		args = append(args, "--after-cursor="+q.After)
 	}
-	if q.Follow {
+	switch {
+	case q.New:
+		args = append(args, "--follow", "--lines=0")
+	case q.Follow:
 		args = append(args, "--follow", "--no-tail")
 	}
 	if q.Reverse {
