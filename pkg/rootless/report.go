@@ -16,6 +16,14 @@ func Mappings() (uids, gids []specs.LinuxIDMapping) {
 	return readMap("/proc/self/uid_map"), readMap("/proc/self/gid_map")
 }
 
+// MappingsOf are those of the process with the directory proc (/proc/PID), seen from our namespace; nil if it is gone.
+func MappingsOf(proc string) (uids, gids []specs.LinuxIDMapping) {
+	return readMap(proc + "/uid_map"), readMap(proc + "/gid_map")
+}
+
+// ParseMappings reads the format of /proc/PID/uid_map and passes over what is not in it.
+func ParseMappings(data []byte) []specs.LinuxIDMapping { return parseMap(data) }
+
 func readMap(path string) []specs.LinuxIDMapping {
 	data, err := os.ReadFile(path)
 	if err != nil {

@@ -115,31 +115,6 @@ func Addr(s string) error {
 	return nil
 }
 
-// UserNS checks the value of --userns.
-func UserNS(s string) (string, error) {
-	mode, options, _ := strings.Cut(s, ":")
-	switch mode {
-	case "host", "nomap":
-		if options == "" {
-			return mode, nil
-		}
-	case "keep-id":
-		for _, option := range strings.Split(options, ",") {
-			key, value, _ := strings.Cut(option, "=")
-			if option == "" && options == "" {
-				return s, nil
-			}
-			if _, err := strconv.ParseUint(value, 10, 31); err != nil || key != "uid" && key != "gid" {
-				return "", fmt.Errorf("keep-id takes uid=N and gid=N")
-			}
-		}
-		return s, nil
-	case "auto", "ns", "private", "container":
-		return "", fmt.Errorf("%s is not there yet (host, keep-id and nomap are)", mode)
-	}
-	return "", fmt.Errorf("it is host, keep-id[:uid=N,gid=N] or nomap")
-}
-
 // Network parses --network: none, host and private are there.
 func Network(s string) (string, error) {
 	mode, options, _ := strings.Cut(s, ":")
