@@ -66,8 +66,20 @@ func (e *Engine) createFrom(ctx context.Context, opts CreateOptions, dur atomicf
 		if err := checkPlatform(img, opts); err != nil {
 			return fmt.Errorf("%w%w", errImageMissing, err)
 		}
+		if err := checkRuns(img, opts.Config.Image.Name); err != nil {
+			return err
+		}
 		c = &container{Config: opts.Config, state: record.State{Status: record.Created}, image: img}
 		if err := mergeImage(&c.Config, img, opts); err != nil {
+			return err
+		}
+		if err := e.checkLimits(&c.Config); err != nil {
+			return err
+		}
+		if err := opts.Systemd.apply(&c.Config); err != nil {
+			return err
+		}
+		if err := e.settleNamespaces(&c.Config, opts, img.Lower); err != nil {
 			return err
 		}
 		lock, err = e.writeNew(&c.Config, dur)
@@ -128,6 +140,7 @@ func (e *Engine) finishCreate(ctx context.Context, c *container, lock *recorddir
 		err = os.WriteFile(c.Lifecycle.CIDFile, []byte(c.ID), 0o644)
 	}
 	if err == nil {
+		e.note(c, "create")
 		return nil
 	}
 	defer lock.Unlock()
@@ -139,7 +152,7 @@ func (e *Engine) finishCreate(ctx context.Context, c *container, lock *recorddir
 // then on it does. A kill before leaves a directory that the next one to meet it removes.
 func (e *Engine) writeNew(cfg *record.Config, dur atomicfile.Durability) (_ *recorddir.Lock, err error) {
 	cfg.Version, cfg.ID, cfg.Created = record.Version, newID(), time.Now().UTC()
-	if cfg.Hostname == "" && cfg.Network.Mode != "host" {
+	if cfg.Hostname == "" && cfg.Network.Mode != "host" && !sharesUTS(cfg) {
 		cfg.Hostname = shortID(cfg.ID)
 	}
 	lock, err := e.containers.New(cfg.ID)
@@ -156,6 +169,9 @@ func (e *Engine) writeNew(cfg *record.Config, dur atomicfile.Durability) (_ *rec
 	if err := e.claimName(cfg); err != nil {
 		return nil, err
 	}
+	if err := e.claimIDs(cfg); err != nil {
+		return nil, err
+	}
 	data, err := lazyjson.Marshal(cfg)
 	if err != nil {
 		return nil, err
@@ -169,6 +185,9 @@ func (e *Engine) writeNew(cfg *record.Config, dur atomicfile.Durability) (_ *rec
 	faultpoint.Hit("create.config")
 	return lock, nil
 }
+
+// sharesUTS tells whether the host name is somebody else's.
+func sharesUTS(cfg *record.Config) bool { return cfg.Namespaces.UTS != "" }
 
 // claimName claims cfg.Name, or a free name of two words when there is none.
 func (e *Engine) claimName(cfg *record.Config) error {
@@ -238,7 +257,7 @@ func mergeImage(cfg *record.Config, img *store.Image, opts CreateOptions) error 
 	if len(p.Args()) == 0 {
 		return errdefs.New(errdefs.ErrInvalid, "no command given, and image %q names none (add one after the image)", cfg.Image.Name)
 	}
-	p.Env = mergeEnv(from.Env, opts.Env)
+	p.Env = opts.EnvWish.merge(from.Env, opts.Env)
 	p.WorkDir = firstOf(opts.WorkDir, from.WorkingDir, "/")
 	p.User = firstOf(opts.User, from.User)
 	cfg.Labels = mergeLabels(from.Labels, cfg.Labels)
@@ -248,7 +267,9 @@ func mergeImage(cfg *record.Config, img *store.Image, opts CreateOptions) error 
 	if cfg.Health == nil && !opts.NoHealth {
 		cfg.Health = imageHealth(img)
 	} else if cfg.Health != nil {
-		cfg.Health = mergeHealth(cfg.Health, imageHealth(img))
+		asked := cfg.Health
+		cfg.Health = mergeHealth(asked, imageHealth(img))
+		return checkStartup(asked, cfg.Health)
 	}
 	return nil
 }

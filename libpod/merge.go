@@ -90,6 +90,8 @@ func mergeHealth(user, image *record.Health) *record.Health {
 		StartInterval: firstPositive(user.StartInterval, image.StartInterval),
 		Retries:       firstPositive(user.Retries, image.Retries),
 		OnFailure:     user.OnFailure,
+		Log:           mergeHealthLog(user.Log, image.Log),
+		Startup:       mergeStartup(user.Startup, image.Startup),
 	}
 	if len(h.Test) == 0 {
 		h.Test = image.Test

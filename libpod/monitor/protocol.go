@@ -53,6 +53,7 @@ type Job struct {
 	Leftovers  []string      // run-time paths to remove at the end besides RunDir (the runtime's state directory)
 	Volumes    []string      // durable directories of anonymous volumes to remove with the container (--rm)
 	UplinkPid  string        // file in which the engine's uplink leaves its pid, absent without one: it is ended with the container
+	Network    string        // file that says how the container is connected (network/state.Attachment), removed at the end; empty: none
 	Scope      *systemd.Unit // that all this is in: while it is being stopped, nothing is started again
 	BootID     string
 	AtEnd      []string // command line to start once the container is removed
@@ -73,9 +74,11 @@ const (
 	MsgUpdate     = 3 // to the monitor: restart policy and health check have changed on disk (record.UpdateFile)
 	MsgResize     = 2 // to the monitor: rows, columns as two little-endian uint16
 	MsgHold       = 4 // to the monitor, with the master of a terminal: it is held beyond this connection
+	MsgProbe      = 5 // to the monitor: check health now; MsgHealth answers
 	MsgStdout     = 1 // from the monitor: data (also of a terminal)
 	MsgStderr     = 2 // from the monitor: data
 	MsgExit       = 3 // from the monitor, last: exit code as little-endian int32; state.json is written by then
+	MsgHealth     = 4 // from the monitor: the probe's exit code as little-endian int32 (-1: it did not end), then its output
 	MaxData       = 32 << 10
 )
 

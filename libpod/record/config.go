@@ -70,6 +70,7 @@ type Rootfs struct {
 	ReadOnly bool
 	ShmSize  int64 // bytes of /dev/shm; 0: 64 MiB
 	Volatile bool  // skip syncing the read-write layer (--rm)
+	Tmpfs    bool  `json:",omitempty"` // with ReadOnly: a tmpfs at /run, /tmp and /var/tmp
 }
 
 // Security holds what the container may do.
@@ -94,15 +95,6 @@ type Device struct {
 	Source, Target, Access string // Access: a subset of rwm
 }
 
-// Network says which network namespace the container has.
-type Network struct {
-	Mode    string // none, host, private (a namespace with an uplink of its own: the default)
-	DNS     []string
-	Search  []string
-	DNSOpts []string
-	Hosts   []string // --add-host, name:ip
-}
-
 // Log says where the output goes.
 type Log struct {
 	Driver string            // json-file, passthrough, none
@@ -112,6 +104,7 @@ type Log struct {
 // Lifecycle says how the container starts, stops and ends.
 type Lifecycle struct {
 	AutoRemove  bool
+	RemoveImage bool   `json:",omitempty"` // with AutoRemove: the image goes with the container, unless others stand on it
 	Restart     string // no, always, unless-stopped, on-failure
 	MaxRetries  int    // of on-failure; 0: no bound
 	StopSignal  string // as typed; empty: SIGTERM
@@ -129,5 +122,23 @@ type Health struct {
 	StartPeriod   time.Duration
 	StartInterval time.Duration
 	Retries       int
-	OnFailure     string // none, kill, restart, stop
+	OnFailure     string         // none, kill, restart, stop
+	Log           HealthLog      `json:",omitzero"`
+	Startup       *StartupHealth `json:",omitempty"` // what must succeed before Test is run at all; nil: nothing
+}
+
+// HealthLog says what is kept of the probes.
+type HealthLog struct {
+	Destination string // empty or local: health.json alone; events_logger: an event each; else a directory that has a file too
+	MaxCount    *int   // probes kept; nil: 5, 0: all
+	MaxSize     *int   // characters kept of one probe's output; nil: 4096, 0: all
+}
+
+// StartupHealth is the check of a container that still starts.
+type StartupHealth struct {
+	Test      []string // as Health.Test
+	Interval  time.Duration
+	Timeout   time.Duration
+	Retries   int // failures after which the container is started again; 0: never
+	Successes int // that end the start; 0: one
 }

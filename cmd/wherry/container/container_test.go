@@ -82,7 +82,7 @@ func TestRunFlags(t *testing.T) {
 			l := w.Config.Lifecycle
 			return words(l.Restart, l.MaxRetries, *l.StopTimeout, l.Timeout)
 		}, "on-failure 3 -1 9"},
-		{"--health-cmd true --health-retries 2 --health-interval 5s img", func(w *wish) any { return fmt.Sprintf("%v", *w.Config.Health) }, "{[CMD-SHELL true] 5s 0s 0s 0s 2 }"},
+		{"--health-cmd true --health-retries 2 --health-interval 5s img", func(w *wish) any { return fmt.Sprintf("%v", *w.Config.Health) }, "{[CMD-SHELL true] 5s 0s 0s 0s 2  { <nil> <nil>} <nil>}"},
 		{`--health-cmd ["a","b"] img`, func(w *wish) any { return w.Config.Health.Test }, "[CMD a b]"},
 		{"--health-cmd none img", func(w *wish) any { return words(w.NoHealth, w.Config.Health == nil) }, "true true"},
 		{"--log-opt max-size=1m --log-opt max-file=3 img", func(w *wish) any { return w.Config.Log.Opts }, "map[max-file:3 max-size:1m]"},

@@ -9,32 +9,28 @@ import (
 	"github.com/urfave/cli/v2"
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
 	"github.com/wherry-containers/wherry/libpod"
-	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/pkg/logdriver"
 )
 
 // wish is what the flags of create and run say. Most bind into its RunOptions; the rest is settled by finish.
 type wish struct {
 	libpod.RunOptions
-	env         environment
-	interactive bool
-	attach      []string
-	quiet       bool
-	logOpts     map[string]string
-	pullArgs    []string // flags for the companion's pull
+	env           environment
+	interactive   bool
+	attach        []string
+	quiet         bool
+	kernelMemory  bool // --kernel-memory was given
+	logOpts       map[string]string
+	volumeDriver  string
+	readOnlyTmpfs bool
+	pullArgs      []string // flags for the companion's pull
+	platform      platformParts
 }
 
 // laterFlags are those of Docker's and Podman's run and create that are not there yet.
-const laterFlags = `blkio-weight blkio-weight-device cgroup-conf cgroup-parent cgroupns cgroups chrootdirs conmon-pidfile
-cpu-count cpu-percent cpu-period cpu-quota cpu-rt-period cpu-rt-runtime cpuset-mems decryption-key device-cgroup-rule device-read-bps
-device-read-iops device-write-bps device-write-iops disable-content-trust domainname env-host env-merge expose gidmap gpus
-group-entry health-log-destination health-max-log-count health-max-log-size health-startup-cmd health-startup-interval
-health-startup-retries health-startup-success health-startup-timeout hosts-file hostuser http-proxy image-volume init-path
-io-maxbandwidth io-maxiops ip ip6 ipc isolation kernel-memory link link-local-ip mac-address memory-swappiness network-alias,net-alias no-hostname no-hosts
-oom-kill-disable passwd passwd-entry permissive personality pid pidfile pod pod-id-file preserve-fd preserve-fds
-publish,p publish-all,P rdt-class read-only-tmpfs requires rmi rootfs sdnotify seccomp-policy secret shm-size-systemd
-storage-opt subgidname subuidname sysctl systemd tz uidmap unsetenv unsetenv-all use-api-socket uts volume-driver
-volumes-from`
+const laterFlags = `chrootdirs conmon-pidfile domainname expose hosts-file ip ip6 link link-local-ip mac-address network-alias,net-alias no-hostname
+no-hosts permissive personality pidfile pod pod-id-file preserve-fd preserve-fds publish,p publish-all,P
+rdt-class requires rootfs sdnotify seccomp-policy storage-opt use-api-socket`
 
 // Create is `wherry create`.
 func Create(env *cmdkit.Env) *cli.Command {
@@ -63,13 +59,14 @@ func newWish(env *cmdkit.Env) *wish {
 	w.Config.Network.Mode = "private"
 	w.Config.Log.Driver = logdriver.JSONFile
 	w.Attach.SigProxy = true
+	w.readOnlyTmpfs = env.Program != "docker" // which has no such thing
 	return w
 }
 
 func (w *wish) flags() []cli.Flag {
 	var flags []cli.Flag
-	for _, group := range [][]cli.Flag{w.processFlags(), w.env.flags(), w.lifeFlags(), w.logFlags(), w.mountFlags(), w.securityFlags(),
-		w.resourceFlags(), w.healthFlags(), w.networkFlags(), w.imageFlags()} {
+	for _, group := range [][]cli.Flag{w.processFlags(), w.env.flags(), w.envFlags(), w.lifeFlags(), w.logFlags(), w.mountFlags(), w.securityFlags(), w.namespaceFlags(), w.setupFlags(),
+		w.resourceFlags(), w.groupFlags(), w.deviceFlags(), windowsFlags(), w.healthFlags(), w.networkFlags(), w.imageFlags()} {
 		flags = append(flags, group...)
 	}
 	slices.SortFunc(flags, func(a, b cli.Flag) int { return strings.Compare(a.Names()[0], b.Names()[0]) })
@@ -81,19 +78,25 @@ func (w *wish) finish(ctx context.Context, env *cmdkit.Env, operands []string) e
 	cfg := &w.Config
 	cfg.Image.Name, w.Command = operands[0], operands[1:]
 	w.Env = w.env.list()
+	if err := w.settlePlatform(); err != nil {
+		return err
+	}
 	if cfg.Lifecycle.AutoRemove && cfg.Lifecycle.Restart != "" && cfg.Lifecycle.Restart != "no" {
 		return cmdkit.Usagef("--rm and --restart=%s do not go together", cfg.Lifecycle.Restart)
 	}
-	if err := checkMemory(&cfg.Resources); err != nil {
+	if err := w.finishLimits(env); err != nil {
 		return err
 	}
 	if err := w.checkHealth(); err != nil {
 		return err
 	}
+	if err := w.finishNamespaces(); err != nil {
+		return err
+	}
 	if err := w.finishLog(); err != nil {
 		return err
 	}
-	if err := uniqueTargets(cfg.Mounts); err != nil {
+	if err := w.finishMounts(); err != nil {
 		return err
 	}
 	cfg.Process.OpenStdin = w.interactive
@@ -133,32 +136,9 @@ func (w *wish) connect(env *cmdkit.Env) error {
 	return nil
 }
 
-func checkMemory(r *record.Resources) error {
-	switch {
-	case r.MemorySwap > 0 && r.Memory == 0:
-		return cmdkit.Usagef("--memory-swap needs --memory")
-	case r.MemorySwap > 0 && r.MemorySwap < r.Memory:
-		return cmdkit.Usagef("--memory-swap is memory and swap together: it cannot be less than --memory")
-	case r.MemoryReservation > 0 && r.Memory > 0 && r.MemoryReservation > r.Memory:
-		return cmdkit.Usagef("--memory-reservation cannot be more than --memory")
-	}
-	return nil
-}
-
 func (w *wish) checkHealth() error {
 	if w.NoHealth && w.HealthSet {
 		return cmdkit.Usagef("--no-healthcheck does not go with the other --health flags")
-	}
-	return nil
-}
-
-func uniqueTargets(mounts []record.Mount) error {
-	seen := map[string]bool{}
-	for _, m := range mounts {
-		if seen[m.Target] {
-			return cmdkit.Usagef("two mounts have the same target %q", m.Target)
-		}
-		seen[m.Target] = true
 	}
 	return nil
 }

@@ -99,26 +99,6 @@ func (w *wish) lifeFlags() []cli.Flag {
 	}
 }
 
-func (w *wish) mountFlags() []cli.Flag {
-	add := func(parse func(string) (record.Mount, error)) func(string) error {
-		return func(s string) error {
-			m, err := parse(s)
-			w.Config.Mounts = append(w.Config.Mounts, m)
-			return err
-		}
-	}
-	return []cli.Flag{
-		cmdkit.Func("mount", "Mount `type=TYPE,source=SRC,target=DIR...`; types bind, volume, tmpfs", add(values.Mount)),
-		cmdkit.Func("tmpfs", "Mount an empty tmpfs at `DIR[:OPTIONS]`", add(values.Tmpfs)),
-		cmdkit.Func("volume v", "Mount `[SOURCE:]DIR[:OPTIONS]`: a host path or a volume's name", add(values.Volume)),
-		cmdkit.Bool(&w.Config.Rootfs.ReadOnly, "read-only", "Make the root file system read-only"),
-		cmdkit.Func("shm-size", "`SIZE` of /dev/shm, 64m if not given", func(s string) (err error) {
-			w.Config.Rootfs.ShmSize, err = values.Bytes(s)
-			return err
-		}),
-	}
-}
-
 func (w *wish) securityFlags() []cli.Flag {
 	s := &w.Config.Security
 	capability := func(p *[]string) func(string) error {
@@ -136,18 +116,9 @@ func (w *wish) securityFlags() []cli.Flag {
 	return []cli.Flag{
 		cmdkit.Func("cap-add", "Allow `CAPABILITY`, or ALL", capability(&s.CapAdd)),
 		cmdkit.Func("cap-drop", "Forbid `CAPABILITY`, or ALL", capability(&s.CapDrop)),
-		cmdkit.Func("device", "Add device `HOST[:CONTAINER][:rwm]`", func(text string) error {
-			d, err := values.Device(text)
-			s.Devices = append(s.Devices, d)
-			return err
-		}),
 		cmdkit.Bool(&s.Privileged, "privileged", "All capabilities and devices, no confinement"),
 		cmdkit.Func("security-opt", "`no-new-privileges|seccomp=FILE|apparmor=PROFILE|label=...|mask=PATHS|unmask=PATHS`", func(text string) error {
 			return securityOpt(s, text)
-		}),
-		cmdkit.Func("userns", "User namespace: `host|keep-id[:uid=N,gid=N]|nomap`", func(text string) (err error) {
-			s.UserNS, err = values.UserNS(text)
-			return err
 		}),
 	}
 }
@@ -219,42 +190,6 @@ func seccompProfile(s *record.Security, value string) error {
 	return nil
 }
 
-func (w *wish) resourceFlags() []cli.Flag {
-	r := &w.Config.Resources
-	size := func(p *int64, names, usage string, parse func(string) (int64, error)) *cmdkit.Flag {
-		return cmdkit.Func(names, usage, func(s string) (err error) {
-			*p, err = parse(s)
-			return err
-		})
-	}
-	return []cli.Flag{
-		cmdkit.Func("cpu-shares c", "Weight of its processor time, `2 to 262144`; 1024 if not given", func(s string) (err error) {
-			r.CPUShares, err = values.CPUShares(s)
-			return err
-		}),
-		size(&r.NanoCPUs, "cpus", "At most so many processors, `NUMBER` with a fraction", values.CPUs),
-		checked(&r.CPUSet, "cpuset-cpus", "Only the processors in `LIST`, as 0-3,5", values.CPUSet),
-		size(&r.Memory, "memory m", "At most `SIZE` of memory", values.Memory),
-		size(&r.MemoryReservation, "memory-reservation", "`SIZE` of memory to keep when it is scarce", values.Bytes),
-		size(&r.MemorySwap, "memory-swap", "At most `SIZE` of memory and swap together, -1 for no limit", values.MemorySwap),
-		cmdkit.Func("oom-score-adj", "How soon it is killed when memory ends, `-1000 to 1000`", func(s string) error {
-			n, err := values.OOMScoreAdj(s)
-			r.OOMScoreAdj = &n
-			return err
-		}),
-		cmdkit.Func("pids-limit", "At most `NUMBER` processes, -1 for no limit", func(s string) error {
-			n, err := values.PidsLimit(s)
-			r.Pids = &n
-			return err
-		}),
-		cmdkit.Func("ulimit", "Limit `NAME=SOFT[:HARD]`, as nofile=1024:2048", func(s string) error {
-			u, err := values.Ulimit(s)
-			r.Ulimits = append(r.Ulimits, u)
-			return err
-		}),
-	}
-}
-
 func (w *wish) networkFlags() []cli.Flag {
 	n := &w.Config.Network
 	network := cmdkit.Func("network net", "Network: `none|host|private`", func(s string) (err error) {
@@ -278,34 +213,6 @@ func (w *wish) networkFlags() []cli.Flag {
 	}
 }
 
-func (w *wish) imageFlags() []cli.Flag {
-	pass := func(names, usage string) *cmdkit.Flag {
-		name := strings.Fields(names)[0]
-		return cmdkit.Func(names, usage, func(s string) error {
-			w.pullArgs = append(w.pullArgs, "--"+name+"="+s)
-			return nil
-		})
-	}
-	tls := pass("tls-verify", "Insist on HTTPS with a trusted certificate when pulling")
-	tls.Bool = true
-	return []cli.Flag{
-		pass("arch", "Pull the image for `ARCH`"),
-		pass("authfile", "`FILE` with the log-ins of registries"),
-		pass("cert-dir", "`DIR` with the CA and certificates for the registry"),
-		pass("creds", "`USER:PASSWORD` for the registry"),
-		pass("os", "Pull the image for `OS`"),
-		checked(&w.Platform, "platform", "Pull the image for `OS/ARCH[/VARIANT]`", values.Platform),
-		checked(&w.Pull, "pull", "When to ask the registry: `always|missing|never|newer`", func(s string) error {
-			return values.OneOf(s, "always", "missing", "never", "newer")
-		}),
-		cmdkit.Bool(&w.quiet, "quiet q", "Do not show how a pull goes"),
-		pass("retry", "Try a pull again `NUMBER` times"),
-		pass("retry-delay", "`DURATION` between two tries of a pull"),
-		tls,
-		pass("variant", "Pull the image for `VARIANT` of the architecture"),
-	}
-}
-
 // health is the health check that the flags ask for, made at the first of them.
 func (w *wish) health() *record.Health {
 	w.HealthSet = true
@@ -319,7 +226,7 @@ func (w *wish) healthFlags() []cli.Flag {
 	duration := func(name, usage string, field func(h *record.Health, s string) error) *cmdkit.Flag {
 		return cmdkit.Func(name, usage, func(s string) error { return field(w.health(), s) })
 	}
-	return []cli.Flag{
+	return append(w.healthLogFlags(), []cli.Flag{
 		cmdkit.Func("health-cmd", "Check health with `COMMAND`, a shell line or a JSON list", w.healthCommand),
 		duration("health-interval", "`DURATION` between two checks (30s)", func(h *record.Health, s string) (err error) {
 			h.Interval, err = values.Duration(s)
@@ -346,7 +253,7 @@ func (w *wish) healthFlags() []cli.Flag {
 			return values.OneOf(s, "none", "kill", "restart", "stop")
 		}),
 		cmdkit.Bool(&w.NoHealth, "no-healthcheck", "Drop the image's health check"),
-	}
+	}...)
 }
 
 // healthCommand takes none, a JSON list ["CMD", ...], or a line for the shell.
@@ -356,17 +263,7 @@ func (w *wish) healthCommand(s string) error {
 		return nil
 	}
 	h := w.health()
-	if !strings.HasPrefix(s, "[") {
-		h.Test = []string{"CMD-SHELL", s}
-		return nil
-	}
-	var words []string
-	if err := json.Unmarshal([]byte(s), &words); err != nil || len(words) == 0 {
-		return fmt.Errorf("it is not a JSON list of words")
-	}
-	if words[0] != "CMD" && words[0] != "CMD-SHELL" {
-		words = append([]string{"CMD"}, words...)
-	}
-	h.Test = words
-	return nil
+	var err error
+	h.Test, err = checkCommand(s)
+	return err
 }

@@ -130,6 +130,10 @@ func (s *Server) receive(c *client) {
 			s.dismissMessenger(c)
 			return
 		}
+		if s.buf[0] == monitor.MsgProbe {
+			s.onProbe(c)
+			continue
+		}
 		s.onMessage(s.buf[0], s.buf[1:n])
 	}
 }

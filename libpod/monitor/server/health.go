@@ -24,8 +24,9 @@ const (
 )
 
 const (
-	maxHealthOutput = 4096 // bytes kept of one probe
-	maxHealthLog    = 5    // probes kept
+	maxHealthOutput = 4096    // bytes kept of one probe where nothing else is said
+	maxHealthLog    = 5       // probes kept where nothing else is said
+	mostOutput      = 1 << 20 // bytes kept of one probe in any case
 )
 
 // Files of the health check in the run directory.
@@ -41,6 +42,8 @@ type health struct {
 	started   int64
 	nextProbe int64
 	probe     probe
+	startup   startup
+	asked     []*client // those that wait for the result of a probe
 }
 
 // probe is one run of the check.
@@ -51,6 +54,7 @@ type probe struct {
 	begun    time.Time
 	at       int64
 	deadline int64
+	timeout  time.Duration
 	timedOut bool
 }
 
@@ -73,6 +77,7 @@ func setDefault(d *time.Duration, value time.Duration) {
 // begin is called at each start of the container.
 func (h *health) begin(s *Server) {
 	h.state = record.HealthState{Status: healthStarting}
+	h.startup = startup{}
 	h.started = now()
 	h.plan(h.started)
 	h.write(s)
@@ -81,7 +86,10 @@ func (h *health) begin(s *Server) {
 // plan sets the time of the next probe.
 func (h *health) plan(at int64) {
 	wait := h.spec.Interval
-	if h.starting(at) {
+	switch {
+	case h.inStartup():
+		wait = h.spec.Startup.Interval
+	case h.starting(at):
 		wait = h.spec.StartInterval
 	}
 	h.nextProbe = at + int64(wait)
@@ -113,7 +121,11 @@ func (h *health) onTime(s *Server, at int64) {
 
 // run starts a probe in the container.
 func (h *health) run(s *Server, at int64) error {
-	if err := s.writeProbe(h.spec.Test); err != nil {
+	test, timeout := h.spec.Test, h.spec.Timeout
+	if h.inStartup() {
+		test, timeout = h.spec.Startup.Test, h.spec.Startup.Timeout
+	}
+	if err := s.writeProbe(test); err != nil {
 		return err
 	}
 	var p [2]int
@@ -134,7 +146,7 @@ func (h *health) run(s *Server, at int64) error {
 		unix.Close(p[0])
 		return fmt.Errorf("run health check: start runtime %s: %w", s.job.Runtime, err)
 	}
-	h.probe = probe{pid: pid, output: p[0], begun: time.Now().UTC(), at: at, deadline: at + int64(h.spec.Timeout)}
+	h.probe = probe{pid: pid, output: p[0], begun: time.Now().UTC(), at: at, deadline: at + int64(timeout), timeout: timeout}
 	return nil
 }
 
@@ -183,7 +195,7 @@ func (h *health) read(s *Server) {
 			h.closeOutput()
 			return
 		}
-		room := maxHealthOutput - len(h.probe.text)
+		room := max(h.maxOutput()-len(h.probe.text), 0)
 		h.probe.text = append(h.probe.text, s.buf[:min(n, room)]...)
 	}
 }
@@ -223,7 +235,7 @@ func (h *health) onExit(s *Server, status unix.WaitStatus) {
 	r := record.HealthResult{Start: p.begun, ExitCode: exitCode(status), Output: string(p.text)}
 	if p.timedOut {
 		r.ExitCode = -1
-		r.Output = fmt.Sprintf("Health check exceeded timeout (%v)", h.spec.Timeout)
+		r.Output = fmt.Sprintf("Health check exceeded timeout (%v)", p.timeout)
 		if len(p.text) > 0 {
 			r.Output += ": " + string(p.text)
 		}
@@ -235,12 +247,15 @@ func (h *health) onExit(s *Server, status unix.WaitStatus) {
 func (h *health) result(s *Server, at int64, r record.HealthResult) {
 	r.End = time.Now().UTC()
 	before := h.state.Status
-	count(&h.state, r, h.starting(at), h.spec.Retries)
+	if h.inStartup() {
+		h.countStartup(s, r)
+	} else {
+		count(&h.state, r, h.starting(at), h.spec.Retries)
+	}
+	h.keep(r)
 	h.plan(now())
 	h.write(s)
-	if h.state.Status != before {
-		s.note("health_status: " + h.state.Status)
-	}
+	h.tell(s, before, r)
 	if h.state.Status == healthUnhealthy && before != healthUnhealthy {
 		s.onUnhealthy(h.spec.OnFailure)
 	}
@@ -248,10 +263,6 @@ func (h *health) result(s *Server, at int64, r record.HealthResult) {
 
 // count adds one result: a success is always healthy; failures are not counted while the container still starts.
 func count(st *record.HealthState, r record.HealthResult, starting bool, retries int) {
-	st.Log = append(st.Log, r)
-	if len(st.Log) > maxHealthLog {
-		st.Log = st.Log[len(st.Log)-maxHealthLog:]
-	}
 	switch {
 	case r.ExitCode == 0:
 		st.FailingStreak, st.Status = 0, healthy
@@ -272,6 +283,9 @@ func (h *health) write(s *Server) {
 	if err == nil {
 		err = atomicfile.Write(s.runPath(record.HealthFile), data, 0o600, atomicfile.Volatile)
 	}
+	if err == nil {
+		err = h.writeCopy(s, data)
+	}
 	if err != nil {
 		s.warn("%v", err)
 	}
@@ -286,6 +300,7 @@ func (h *health) stop(s *Server) {
 	}
 	h.closeOutput()
 	h.probe = probe{output: -1}
+	h.answer(s, -1, "")
 }
 
 // onUnhealthy does what is asked for a container that became unhealthy.

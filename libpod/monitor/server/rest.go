@@ -89,6 +89,7 @@ type savedHealth struct {
 	State   record.HealthState
 	Started int64
 	Next    int64
+	Startup startup
 }
 
 type savedEnd struct {
@@ -169,7 +170,7 @@ func (s *Server) save() *snapshot {
 		snap.Held = s.log.Held()
 	}
 	if s.health != nil {
-		snap.Health = &savedHealth{s.health.state, s.health.started, s.health.nextProbe}
+		snap.Health = &savedHealth{s.health.state, s.health.started, s.health.nextProbe, s.health.startup}
 	}
 	return snap
 }
@@ -189,6 +190,7 @@ func restore(snap *snapshot, caught *signalSet) *Server {
 	}
 	if snap.Health != nil && s.health != nil {
 		s.health.state, s.health.started, s.health.nextProbe = snap.Health.State, snap.Health.Started, snap.Health.Next
+		s.health.startup = snap.Health.Startup
 	}
 	s.rest.quiet, s.rest.seen = snap.Quiet, snap.Seen
 	s.rest.slept(time.Duration(now() - snap.Entered))
