@@ -58,6 +58,7 @@ func TestFrontStaysLight(t *testing.T) {
 	for main, banned := range map[string][]string{
 		"cmd/wherry":         frontMustNotLink,
 		"cmd/wherry-monitor": append([]string{"github.com/urfave/cli/v2", "net/http"}, frontMustNotLink...),
+		"cmd/wherry-net":     append([]string{"github.com/urfave/cli/v2", "net/http"}, frontMustNotLink...),
 	} {
 		for _, arch := range []string{"amd64", "arm64", "arm"} {
 			for _, linked := range linkedBy(t, main, arch) {

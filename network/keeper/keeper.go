@@ -1,0 +1,202 @@
+// Package keeper is what wherry-net does: it looks after the names and published ports of one user's containers, says
+// so on its control socket, and ends when no container needs it. It keeps nothing that the state's files do not say, so
+// one that was killed is replaced without loss.
+package keeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/wherry-containers/wherry/network/control"
+	"github.com/wherry-containers/wherry/network/dns"
+	"github.com/wherry-containers/wherry/network/nssocket"
+	"github.com/wherry-containers/wherry/network/ports"
+	"github.com/wherry-containers/wherry/network/roster"
+	"github.com/wherry-containers/wherry/network/state"
+	"github.com/wherry-containers/wherry/network/transparent"
+)
+
+// linger is how long it stays without a container, should nobody tell it to end.
+const linger = 15 * time.Second
+
+// Config is what wherry-net is started with.
+type Config struct {
+	Dir       state.Dir
+	Control   *net.UnixListener
+	Namespace *os.File  // of the networks; nil: the program's own
+	Log       io.Writer // gets one line per thing that does not work
+	Ready     func()    // called when all is served that the state names
+	Linger    time.Duration
+	DNSPort   uint16
+	HostConf  string
+}
+
+type keeper struct {
+	Config
+	roster *roster.Roster
+	names  *dns.Server
+	ports  *ports.Forwarder
+	end    context.CancelFunc
+
+	namespace *nssocket.Namespace
+	rules     bool // in the host's namespace, to be taken back
+
+	mu   sync.Mutex // one Sync at a time
+	idle *time.Timer
+}
+
+// Run serves until ctx is done, it is told to quit, or no container has needed it for a while.
+func Run(ctx context.Context, c Config) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	k, err := newKeeper(c, end)
+	if err != nil {
+		return err
+	}
+	defer k.close()
+	watched := make(chan error, 1)
+	go func() { watched <- k.roster.Watch(ctx) }()
+	k.sync(ctx)
+	if c.Ready != nil {
+		c.Ready()
+	}
+	served := make(chan error, 1)
+	go func() { served <- control.Serve(ctx, c.Control, k.handle) }()
+	select {
+	case <-ctx.Done():
+		return nil
+	case err = <-watched:
+	case err = <-served:
+	}
+	return err
+}
+
+func newKeeper(c Config, end context.CancelFunc) (*keeper, error) {
+	if c.Linger == 0 {
+		c.Linger = linger
+	}
+	people, err := roster.New(c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	var ns *nssocket.Namespace
+	if c.Namespace != nil {
+		if ns, err = nssocket.Enter(c.Namespace); err != nil {
+			return nil, err
+		}
+	}
+	k := &keeper{Config: c, roster: people, end: end, namespace: ns,
+		names: dns.New(dns.Config{Roster: people, Namespace: ns, Port: c.DNSPort, HostConf: c.HostConf}),
+	}
+	k.ports = ports.New(ports.Config{Roster: people, Namespace: ns, Transparent: k.setTransparent})
+	k.idle = time.AfterFunc(c.Linger, k.leave)
+	people.OnGone(k.gone)
+	return k, nil
+}
+
+// setTransparent returns the mark for the containers to see their clients' addresses, 0 where that cannot be.
+func (k *keeper) setTransparent() int {
+	if err := k.namespace.Do(transparent.Set); err != nil {
+		fmt.Fprintln(k.Log, "containers see the gateway's address in place of their clients':", err)
+		return 0
+	}
+	k.rules = k.namespace == nil // else they end with the namespace
+	return transparent.Mark
+}
+
+// close takes back what would stay on the host.
+func (k *keeper) close() {
+	k.names.Close()
+	if !k.rules {
+		return
+	}
+	if err := transparent.Clear(); err != nil {
+		fmt.Fprintln(k.Log, "remove the routes of answers:", err)
+	}
+}
+
+// gone hears of each container that has ended.
+func (k *keeper) gone(id string) {
+	k.ports.Gone(id)
+	k.watchIdle()
+}
+
+// watchIdle starts the wait for the end when there is no container, and stops it when there is one.
+func (k *keeper) watchIdle() {
+	if len(k.roster.View().Containers()) == 0 {
+		k.idle.Reset(k.Linger)
+		return
+	}
+	k.idle.Stop()
+}
+
+// leave ends the program if no container came meanwhile and nobody is about to bring one: he would hold the lock. It is
+// not released here; the end of the process does that.
+func (k *keeper) leave() {
+	lock, err := os.OpenFile(k.Dir.Lock(), os.O_RDWR|unix.O_CLOEXEC, 0)
+	if err == nil {
+		err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil // the user's whole run-time directory has been taken away
+	}
+	if err == nil && len(k.roster.View().Containers()) == 0 {
+		k.end()
+		return
+	}
+	if lock != nil {
+		lock.Close()
+	}
+	k.watchIdle()
+}
+
+// sync serves what the state names, all of it that can be served.
+func (k *keeper) sync(ctx context.Context) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	err := errors.Join(k.names.Sync(ctx, k.roster.View().Networks()), k.ports.Sync(ctx))
+	if err != nil {
+		fmt.Fprintln(k.Log, err)
+	}
+	k.watchIdle()
+	return err
+}
+
+func (k *keeper) handle(ctx context.Context, req control.Request) control.Reply {
+	var err error
+	var reply control.Reply
+	switch req.Op {
+	case control.Expose:
+		reply.Ports, err = k.ports.Expose(ctx, req.ID, wants(req.Ports))
+		k.watchIdle()
+	case control.Unexpose:
+		k.ports.Close(req.ID)
+		k.watchIdle()
+	case control.Reload:
+		err = k.sync(ctx)
+	case control.Quit:
+		time.AfterFunc(10*time.Millisecond, k.end) // the answer goes first
+	}
+	if err != nil {
+		return control.Reply{Error: strings.ReplaceAll(err.Error(), "\n", "; ")}
+	}
+	reply.OK = true
+	return reply
+}
+
+func wants(asked []control.Want) []ports.Want {
+	all := make([]ports.Want, len(asked))
+	for i, want := range asked {
+		all[i] = ports.Want{Port: want.Port, End: want.HostPortEnd}
+	}
+	return all
+}
