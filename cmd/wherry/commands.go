@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit/shell"
+	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit/values"
 	"github.com/wherry-containers/wherry/cmd/wherry/container"
 	"github.com/wherry-containers/wherry/cmd/wherry/image"
 	"github.com/wherry-containers/wherry/cmd/wherry/system"
@@ -93,8 +94,11 @@ func groups() []cmdkit.Entry {
 			{Names: "inspect", New: container.InspectContainer},
 			{Names: "exists", New: container.Exists},
 			{Names: "prune", New: container.Prune},
-		}, also(containerVerbs(), "ps", "inspect"), later("checkpoint", "cleanup", "clone", "commit", "cp", "diff", "export",
-			"init", "mount", "port", "restore", "runlabel", "stats", "top", "unmount umount", "update"))},
+			{Names: "cleanup", New: container.Cleanup},
+			{Names: "clone", New: container.Clone},
+			{Names: "runlabel", New: container.RunLabel},
+		}, refused("CRIU can neither save nor restore what runs without root (commit keeps a container's files)", "checkpoint", "restore"), also(containerVerbs(), "ps", "inspect"), later("commit", "diff", "export",
+			"init", "mount", "port", "top", "unmount umount"))},
 		{Names: "image", Group: "Work on images", Sub: slices.Concat([]cmdkit.Entry{
 			{Names: "ls list", New: image.List},
 			{Names: "rm remove", New: image.Remove, Place: far},
@@ -117,20 +121,29 @@ func groups() []cmdkit.Entry {
 			{Names: "reset", New: system.Reset},
 			{Names: "migrate", New: system.Migrate},
 			{Names: "info", New: system.Info, Also: true},
-		}, later("renumber", "service", "connection", "events", "dial-stdio"))},
+		}, refused("its locks have no numbers: there is nothing to renumber", "renumber"), later("service", "connection", "events", "dial-stdio"))},
 	}
 }
 
 // laterCommands are Docker's and Podman's that come with later issues.
-var laterCommands = []string{"artifact", "auto-update", "build", "builder", "buildx", "commit", "compose", "config", "context", "cp", "diff",
+var laterCommands = []string{"artifact", "auto-update", "build", "builder", "buildx", "commit", "compose", "config", "context", "diff",
 	"events", "export", "farm", "generate", "healthcheck", "init", "kube", "machine", "manifest", "mount", "network", "node", "play",
-	"plugin", "pod", "port", "quadlet", "remote", "secret", "service", "stack", "stats", "swarm", "top", "trust", "unmount umount", "update"}
+	"plugin", "pod", "port", "quadlet", "remote", "secret", "service", "stack", "swarm", "top", "trust", "unmount umount"}
 
 // later are commands that are known and say that they are not there yet.
 func later(names ...string) []cmdkit.Entry {
 	entries := make([]cmdkit.Entry, len(names))
 	for i, name := range names {
 		entries[i] = cmdkit.Entry{Names: name, Later: true}
+	}
+	return entries
+}
+
+// refused are commands that are known and will not be there.
+func refused(why string, names ...string) []cmdkit.Entry {
+	entries := later(names...)
+	for i := range entries {
+		entries[i].Why = why
 	}
 	return entries
 }
@@ -155,13 +168,23 @@ func globalFlags(env *cmdkit.Env) []cli.Flag {
 	})
 	version.Bool = true
 	return append([]cli.Flag{
+		cmdkit.Strings(&env.CDIDirs, "cdi-spec-dir", "Read device descriptions (CDI) from `DIR`"),
+		checkedManager(env),
 		set("root", "Keep images and containers in `DIR`", "WHERRY_DATA"),
 		set("runroot", "Keep what is gone at reboot in `DIR`", "WHERRY_RUN"),
 		cmdkit.String(&env.Runtime, "runtime", "Run containers with this OCI `RUNTIME`, a name or a path"),
 		version,
-	}, cmdkit.Later(`cdi-spec-dir cgroup-manager config conmon connection,c context debug,D events-backend hooks-dir host,H identity
+	}, cmdkit.Later(`config conmon connection,c context debug,D events-backend hooks-dir host,H identity
 		imagestore log-level,l module network-config-dir out remote,r runtime-flag ssh storage-driver storage-opt syslog tls tlscacert
 		tlscert tlskey tlsverify tls-ca tls-cert tls-details tls-key tmpdir transient-store url volumepath`)...)
+}
+
+// checkedManager is --cgroup-manager.
+func checkedManager(env *cmdkit.Env) *cmdkit.Flag {
+	return cmdkit.Func("cgroup-manager", "Who makes control groups: `systemd|cgroupfs`; what suits the host if not given", func(s string) error {
+		env.CgroupManager = s
+		return values.CgroupManager(s)
+	})
 }
 
 // showVersion answers --version.

@@ -47,6 +47,7 @@ type imageRecord struct {
 	ID        string            `json:"id"`
 	Digest    string            `json:"digest"`
 	Names     []string          `json:"names"`
+	History   []string          `json:"names-history"`
 	TopLayer  string            `json:"layer"`
 	DataNames []string          `json:"big-data-names"`
 	Digests   map[string]string `json:"big-data-digests"`

@@ -121,7 +121,7 @@ func (s *Store) layerSet(graphs []graph) *layerSet {
 
 func newImage(rec imageRecord, g graph) Image {
 	img := Image{
-		ID: rec.ID, Names: rec.Names, Digests: rec.knownDigests(), Created: rec.Created,
+		ID: rec.ID, Names: rec.Names, Digests: rec.knownDigests(), Created: rec.Created, Former: rec.History,
 		ReadOnly: g.readOnly, Graph: g.root, Driver: g.driver,
 	}
 	if len(img.Digests) > 0 {

@@ -33,6 +33,7 @@ func Open(d layout.Dirs) *Store { return &Store{dirs: d, conf: confPath} }
 type Image struct {
 	ID       string   // 64 hexadecimal digits
 	Names    []string // full references
+	Former   []string // names that it had, the last first; only of Images
 	Digest   string   // of its manifest
 	Digests  []string // all manifests it is known by, Digest first
 	Ref      string   // the full name that matched; empty when it was looked up by id

@@ -26,7 +26,7 @@ type inspectOptions struct {
 func Inspect(env *cmdkit.Env) *cli.Command {
 	var opts inspectOptions
 	cmd := inspectCommand(env, &opts)
-	cmd.Flags = append(cmd.Flags, cmdkit.Func("type", "Look only for a `container|image|volume|all`", func(s string) error {
+	cmd.Flags = append(cmd.Flags, cmdkit.Func("type t", "Look only for a `container|image|volume|all`", func(s string) error {
 		opts.kind = s
 		switch s {
 		case "network", "pod":

@@ -23,7 +23,7 @@ func Rename(env *cmdkit.Env) *cli.Command {
 func Exists(env *cmdkit.Env) *cli.Command {
 	return &cli.Command{
 		Name: "exists", Usage: "Exit with 0 if a container exists, with 1 if not", ArgsUsage: "CONTAINER",
-		Flags: cmdkit.Later("external"),
+		Flags: cmdkit.Refused("external", "its store holds no containers but its own"),
 		Action: func(c *cli.Context) error {
 			found, err := engine(env).Exists(c.Context, c.Args().First())
 			if err == nil && !found {

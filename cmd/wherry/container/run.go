@@ -16,6 +16,7 @@ func Run(env *cmdkit.Env) *cli.Command {
 	flags := append(w.flags(),
 		cmdkit.Bool(&w.Detach, "detach d", "Print the id and do not wait"),
 		cmdkit.String(&w.Attach.DetachKeys, "detach-keys", "`KEYS` that detach, as in ctrl-p,ctrl-q"),
+		w.removeImageFlag(),
 		cmdkit.Bool(&w.Attach.SigProxy, "sig-proxy", "Forward signals"))
 	return &cli.Command{
 		Name: "run", Usage: "Make a container and run a command in it", ArgsUsage: "IMAGE [COMMAND [ARG...]]",
@@ -29,6 +30,7 @@ func run(ctx context.Context, env *cmdkit.Env, w *wish, operands []string) error
 		return err
 	}
 	code, id, err := engine(env).Run(ctx, w.RunOptions)
+	w.dropImage(ctx, env, err)
 	if errors.Is(err, libpod.ErrDetached) {
 		return nil
 	}

@@ -27,7 +27,7 @@ func Start(env *cmdkit.Env) *cli.Command {
 		cmdkit.Bool(&opts.proxy, "sig-proxy", "Forward signals when attached"))
 	return &cli.Command{
 		Name: "start", Usage: "Start created or stopped containers", ArgsUsage: "[CONTAINER...]",
-		Flags:  append(flags, cmdkit.Later("checkpoint checkpoint-dir")...),
+		Flags:  append(flags, cmdkit.Refused("checkpoint checkpoint-dir", "CRIU can neither save nor restore what runs without root")...),
 		Action: func(c *cli.Context) error { return start(c.Context, env, &opts, c.Args().Slice()) },
 	}
 }

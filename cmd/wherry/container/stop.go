@@ -93,24 +93,42 @@ func kill(ctx context.Context, env *cmdkit.Env, sel *selection, signal string, o
 func Remove(env *cmdkit.Env) *cli.Command {
 	var sel selection
 	var opts libpod.RemoveOptions
+	var depend bool
 	flags := append(withoutShort(sel.flags(), "filter"), sel.ignoreFlag(),
 		cmdkit.Bool(&opts.Force, "force f", "Stop running containers first; an unknown one is no error"),
+		cmdkit.Bool(&depend, "depend", "Remove the containers that are in namespaces of these, too"),
 		cmdkit.Bool(&opts.Volumes, "volumes v", "Remove their anonymous volumes too"),
 		cmdkit.OptInt(&opts.Timeout, timeFlag, "With --force, `SECONDS` between the stop signal and the kill"))
 	return &cli.Command{
 		Name: "rm", Usage: "Remove containers", ArgsUsage: "[CONTAINER...]",
-		Flags:  append(flags, cmdkit.Later("depend link")...),
-		Action: func(c *cli.Context) error { return remove(c.Context, env, &sel, opts, c.Args().Slice()) },
+		Flags:  append(flags, cmdkit.Refused("link", "containers are not linked")...),
+		Action: func(c *cli.Context) error { return remove(c.Context, env, &sel, opts, depend, c.Args().Slice()) },
 	}
 }
 
-func remove(ctx context.Context, env *cmdkit.Env, sel *selection, opts libpod.RemoveOptions, operands []string) error {
+func remove(ctx context.Context, env *cmdkit.Env, sel *selection, opts libpod.RemoveOptions, depend bool, operands []string) error {
 	sel.ignore = sel.ignore || opts.Force
 	return sel.each(ctx, env, operands, nil, func(e *libpod.Engine, ref string) error {
-		err := e.Remove(ctx, ref, opts)
+		err := removeOne(ctx, e, ref, opts, depend)
 		if errors.Is(err, errdefs.ErrState) {
 			return &errdefs.ExitError{Code: 2, Err: err} // Podman's status for a container that runs
 		}
 		return err
 	})
+}
+
+// removeOne removes, if asked, first those that depend on the container.
+func removeOne(ctx context.Context, e *libpod.Engine, ref string, opts libpod.RemoveOptions, depend bool) error {
+	if depend {
+		ids, err := e.Dependents(ctx, ref)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if err := e.Remove(ctx, id, opts); err != nil && !errors.Is(err, errdefs.ErrNotFound) {
+				return err
+			}
+		}
+	}
+	return e.Remove(ctx, ref, opts)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
+	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit/values"
 	"github.com/wherry-containers/wherry/libpod"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 )
@@ -24,12 +25,19 @@ func Wait(env *cmdkit.Env) *cli.Command {
 	var opts waitOptions
 	return &cli.Command{
 		Name: "wait", Usage: "Wait until containers end and print their exit codes", ArgsUsage: "[CONTAINER...]",
-		Flags: append([]cli.Flag{
+		Flags: []cli.Flag{
 			cmdkit.Func("condition", "Wait for `not-running|next-exit|removed|running`", opts.condition),
 			cmdkit.Bool(&opts.first, "exit-first-match", "Stop waiting when the first container is done"),
 			cmdkit.Bool(&opts.ignore, "ignore", "An unknown container counts as -1 and is no error"),
 			cmdkit.Bool(&opts.latest, "latest l", "The newest container"),
-		}, cmdkit.Later("interval,i")...),
+			cmdkit.Func("interval i", "Any `DURATION` is taken: the end is not looked for, the kernel tells it", func(s string) error {
+				if _, err := strconv.Atoi(s); err == nil {
+					return nil // milliseconds, as Podman has it
+				}
+				_, err := values.Duration(s)
+				return err
+			}),
+		},
 		Action: func(c *cli.Context) error { return wait(c.Context, env, opts, c.Args().Slice()) },
 	}
 }

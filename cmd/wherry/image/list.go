@@ -20,12 +20,14 @@ type listOptions struct {
 	sort      string
 	quiet     bool
 	noHeading bool
+	history   bool
 }
 
 // Docker's columns.
 const (
-	listTable       = "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
-	listDigestTable = "{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
+	listTable        = "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
+	listHistoryTable = "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}\t{{.History}}"
+	listDigestTable  = "{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
 )
 
 // List is `wherry images` and `wherry image ls`.
@@ -33,7 +35,7 @@ func List(env *cmdkit.Env) *cli.Command {
 	var opts listOptions
 	return &cli.Command{
 		Name: "images", Usage: "List images", ArgsUsage: "[NAME]",
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			cmdkit.Bool(&opts.All, "all a", "List also nameless images that others stand on"),
 			cmdkit.Bool(&opts.Digests, "digests", "Show digests"),
 			cmdkit.Strings(&opts.filters, "filter f", "Only images for which `KEY=VALUE` holds: reference, dangling, label, before, since, until, id, readonly"),
@@ -41,8 +43,9 @@ func List(env *cmdkit.Env) *cli.Command {
 			cmdkit.Bool(&opts.NoTrunc, "no-trunc", "Show ids in full"),
 			cmdkit.Bool(&opts.quiet, "quiet q", "Print only ids"),
 			cmdkit.Bool(&opts.noHeading, "noheading n", "Print no heading"),
+			cmdkit.Bool(&opts.history, "history", "Show the names that they had"),
 			cmdkit.String(&opts.sort, "sort", "Order by `created|id|repository|size|tag`"),
-		},
+		}, cmdkit.Refused("tree", "of an image of several platforms only one is kept: there is no tree (history shows its layers)")...),
 		Action: func(c *cli.Context) error { return listImages(c.Context, env, opts, c.Args().First()) },
 	}
 }
@@ -78,6 +81,9 @@ func listImages(ctx context.Context, env *cmdkit.Env, opts listOptions, name str
 	table := listTable
 	if opts.Digests {
 		table = listDigestTable
+	}
+	if opts.history {
+		table = listHistoryTable
 	}
 	return env.PrintListing(rows, cmdkit.Listing{Format: opts.format, Table: table, NoHeading: opts.noHeading})
 }

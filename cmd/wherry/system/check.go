@@ -60,7 +60,8 @@ func check(ctx context.Context, env *cmdkit.Env, repair, quiet bool) error {
 func Migrate(env *cmdkit.Env) *cli.Command {
 	return &cli.Command{
 		Name: "migrate", Usage: "Leave the user namespace, so that a changed /etc/subuid or /etc/subgid counts",
-		Flags:  cmdkit.Later("migrate-db new-runtime"),
+		Flags: append(cmdkit.Refused("migrate-db", "its store has no database"),
+			cmdkit.Refused("new-runtime", "a container keeps the runtime it was made with (container clone makes another one of it)")...),
 		Action: func(c *cli.Context) error { return migrate(c.Context, env) },
 	}
 }

@@ -39,6 +39,7 @@ type Row struct {
 	Labels   map[string]string `json:"-"`
 	Dangling bool              `json:"-"`
 	ReadOnly bool              `json:"-"`
+	History  string            `json:"-"` // names that it had, the last first
 
 	created time.Time
 	bytes   int64
@@ -97,7 +98,7 @@ func baseRow(img store.Image, noTrunc bool, now time.Time) Row {
 		CreatedAt: img.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"), CreatedSince: since(img.Created, now),
 		Created: since(img.Created, now), Digest: none, Repository: none, Tag: none,
 		Size: Size(img.Size), VirtualSize: Size(img.Size), ID: ShortID(img.ID), Id: img.ID,
-		Names: img.Names, Labels: img.Config.Config.Labels, Dangling: IsDangling(img), ReadOnly: img.ReadOnly,
+		Names: img.Names, Labels: img.Config.Config.Labels, Dangling: IsDangling(img), ReadOnly: img.ReadOnly, History: strings.Join(img.Former, ", "),
 		created: img.Created, bytes: img.Size,
 	}
 	if noTrunc {
