@@ -20,6 +20,7 @@ func Build(in Input) (*specs.Spec, error) {
 	s := g.Config
 	s.Version = ociVersion
 	s.Root = &specs.Root{Path: in.Root, Readonly: in.Config.Rootfs.ReadOnly}
+	s.Hostname = "" // the library has one of its own
 	if ownUTS(in) {
 		s.Hostname = hostname(in)
 	}

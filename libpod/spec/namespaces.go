@@ -39,10 +39,10 @@ func setNamespaces(in Input, s *specs.Spec) error {
 		ns = append(ns, specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: in.NetworkPath})
 	case mode == "none":
 		ns = append(ns, specs.LinuxNamespace{Type: specs.NetworkNamespace})
-	case mode == "private", mode == "host", mode == "":
+	case mode == "host", mode == "":
 		// The runtime is started inside the namespace that the container is to have.
 	default:
-		return errdefs.New(errdefs.ErrUnsupported, "network mode %q (use private, none or host)", mode)
+		return errdefs.New(errdefs.ErrInvalid, "network mode %q without a namespace", mode)
 	}
 	uids, gids, err := idMappings(in)
 	if err != nil {
@@ -73,13 +73,23 @@ func ipcSysctls() []string {
 	return []string{"kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced"}
 }
 
+// domainname is also what --domainname sets.
+const domainname = "kernel.domainname"
+
 // setSysctls sets those that belong to a namespace which the container does not share with the host. The engine has
 // refused the others by CheckSysctls.
 func setSysctls(in Input, s *specs.Spec) error {
 	if len(in.Config.Namespaces.Sysctls) == 0 {
 		return nil
 	}
-	s.Linux.Sysctl = in.Config.Namespaces.Sysctls
+	s.Linux.Sysctl = make(map[string]string, len(in.Config.Namespaces.Sysctls))
+	for name, value := range in.Config.Namespaces.Sysctls {
+		if name == domainname && in.Host.Rootless { // the file is the real root's, the system call is for everybody
+			s.Domainname = value
+			continue
+		}
+		s.Linux.Sysctl[name] = value
+	}
 	return CheckSysctls(in.Config.Namespaces.Sysctls, in.Config.Namespaces.IPC, in.Config.Namespaces.UTS, in.Config.Network.Mode)
 }
 
@@ -92,7 +102,7 @@ func CheckSysctls(sysctls map[string]string, ipc, uts, network string) error {
 			flag, mode, namespace = "network", network, "private"
 		case strings.HasPrefix(name, "fs.mqueue.") || slices.Contains(ipcSysctls(), name):
 			flag, mode, namespace = "ipc", ipc, "private"
-		case name == "kernel.domainname" || name == "kernel.hostname":
+		case name == domainname || name == "kernel.hostname":
 			flag, mode, namespace = "uts", uts, "private"
 		default:
 			return errdefs.New(errdefs.ErrInvalid, "--sysctl %s: it belongs to no namespace, so a container cannot have its own (net.*, fs.mqueue.*, kernel.msg*, kernel.sem, kernel.shm* and kernel.domainname can be set; set it on the host with sysctl)", name)

@@ -40,9 +40,15 @@ func keepIDOptions(mode string, h Host) (k keepID, ok bool, err error) {
 	return k, true, nil
 }
 
-// idMappings returns the mapping of the container's own user namespace, or of another's that it enters, or nil when it
-// shares ours. Host ids are those of our namespace, in which 0 is the user and 1 and up are the subordinate ids.
+// idMappings is wishedMappings in lines that the kernel takes.
 func idMappings(in Input) (uids, gids []specs.LinuxIDMapping, err error) {
+	uids, gids, err = wishedMappings(in)
+	return idmap.Split(uids, in.Host.UIDs), idmap.Split(gids, in.Host.GIDs), err
+}
+
+// wishedMappings returns the mapping of the container's own user namespace, or of another's that it enters, or nil when it
+// shares ours. Host ids are those of our namespace, in which 0 is the user and 1 and up are the subordinate ids.
+func wishedMappings(in Input) (uids, gids []specs.LinuxIDMapping, err error) {
 	mode, settled := in.Config.Security.UserNS, in.Config.Namespaces
 	switch {
 	case in.Joined.User != "":

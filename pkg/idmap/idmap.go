@@ -63,6 +63,24 @@ func Identity(own []Map) []Map {
 	return m
 }
 
+// Split cuts the lines of a mapping where the namespace with the mapping own has a line's end: the kernel wants each line
+// within one of its own.
+func Split(m []Map, own []Map) []Map {
+	if len(own) == 0 || m == nil {
+		return m
+	}
+	var out []Map
+	for _, e := range m {
+		for _, o := range own {
+			from, to := max(e.HostID, o.ContainerID), min(uint64(e.HostID)+uint64(e.Size), uint64(o.ContainerID)+uint64(o.Size))
+			if uint64(from) < to {
+				out = append(out, Map{ContainerID: e.ContainerID + from - e.HostID, HostID: from, Size: uint32(to - uint64(from))})
+			}
+		}
+	}
+	return out
+}
+
 // Keep maps id to 0 and the n-1 ids from 1 on to what is around it.
 func Keep(id, n uint32) []Map {
 	sub := n - 1

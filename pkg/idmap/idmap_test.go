@@ -86,6 +86,18 @@ func TestKeep(t *testing.T) {
 	}
 }
 
+func TestSplit(t *testing.T) {
+	if got := text(Split(Identity(own), own)); got != "0:0:1 1:1:60000 60001:60001:5536" {
+		t.Errorf("identity: %q", got)
+	}
+	if got := text(Split(Keep(1000, 65537), own)); got != "0:1:1000 1000:0:1 1001:1001:59000 60001:60001:5536" {
+		t.Errorf("keep: %q", got)
+	}
+	if got := text(Split(Identity(nil), nil)); got != "0:0:4294967295" {
+		t.Errorf("root: %q", got)
+	}
+}
+
 func TestFree(t *testing.T) {
 	have := []Range{{1, 1000}, {5000, 3000}}
 	for _, c := range []struct {

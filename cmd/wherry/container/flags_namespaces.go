@@ -16,20 +16,22 @@ func (w *wish) namespaceFlags() []cli.Flag {
 			return err
 		})
 	}
+	sysctl := func(text string) error {
+		name, value, err := values.Sysctl(text)
+		if n.Sysctls == nil {
+			n.Sysctls = map[string]string{}
+		}
+		n.Sysctls[name] = value
+		return err
+	}
 	return []cli.Flag{
+		cmdkit.Func("domainname", "NIS domain `NAME` of the container", func(text string) error { return sysctl("kernel.domainname=" + text) }),
 		cmdkit.Strings(&w.IDs.GIDMap, "gidmap", "Map group ids: `[+g]CONTAINER:[@]HOST[:SIZE]`"),
 		mode(&n.IPC, "ipc", "IPC namespace and /dev/shm: `private|shareable|none|host|container:NAME|ns:PATH`", "private", "shareable", "none"),
 		mode(&n.PID, "pid", "Process namespace: `private|host|container:NAME|ns:PATH`"),
 		cmdkit.String(&w.IDs.SubGIDName, "subgidname", "Map the group ids that /etc/subgid gives to `NAME`"),
 		cmdkit.String(&w.IDs.SubUIDName, "subuidname", "Map the user ids that /etc/subuid gives to `NAME`"),
-		cmdkit.Func("sysctl", "Kernel setting `NAME=VALUE` of a namespace of its own, as net.core.somaxconn=1024", func(text string) error {
-			name, value, err := values.Sysctl(text)
-			if n.Sysctls == nil {
-				n.Sysctls = map[string]string{}
-			}
-			n.Sysctls[name] = value
-			return err
-		}),
+		cmdkit.Func("sysctl", "Kernel setting `NAME=VALUE` of a namespace of its own, as net.core.somaxconn=1024", sysctl),
 		cmdkit.Strings(&w.IDs.UIDMap, "uidmap", "Map user ids: `[+u]CONTAINER:[@]HOST[:SIZE]`; for groups too unless --gidmap is given"),
 		cmdkit.Func("userns", "User namespace: `host|private|keep-id[:uid=N,gid=N,size=N]|nomap|auto[:size=N]|container:NAME|ns:PATH`", func(text string) (err error) {
 			s.UserNS, err = values.UserNS(text)
