@@ -118,7 +118,7 @@ func find(ctx context.Context, env *cmdkit.Env, e *libpod.Engine, opts inspectOp
 		if err == nil {
 			return doc, nil
 		}
-		if !all || !unknown(err) {
+		if !all || !notThere(err) {
 			return nil, err
 		}
 		if _, near, ok := strings.Cut(err.Error(), "(did you mean "); ok && suggestion == "" {
@@ -137,7 +137,7 @@ func inspectOne(ctx context.Context, e *libpod.Engine, ref string, size bool) (a
 	return doc, err
 }
 
-func unknown(err error) bool {
+func notThere(err error) bool {
 	return errors.Is(err, errdefs.ErrNotFound) || errors.Is(err, errdefs.ErrInvalid)
 }
 
