@@ -63,7 +63,7 @@ func (f Facts) Realtime() bool { return f.realtime }
 // Missing is the error for a limit that needs a controller which is not there; flag is the option asked for (--memory).
 func (f Facts) Missing(controller, flag string) error {
 	why := ""
-	if f.Why != "" && !f.lacks(controller) {
+	if f.Why != "" && (f.declined || !f.lacks(controller)) {
 		why = ": " + f.Why
 	}
 	return errdefs.New(errdefs.ErrUnsupported, "%s needs the cgroup controller %q, which is not available%s (%s)",
