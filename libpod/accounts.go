@@ -32,7 +32,7 @@ func (s *startup) addAccounts(in *spec.Input, who passwd.User) error {
 		groups = append(groups, s.groupLine(who))
 	}
 	for _, name := range a.HostUsers {
-		line, group, err := hostUser(name)
+		line, group, err := hostAccount(name)
 		if err != nil {
 			return err
 		}
@@ -71,8 +71,8 @@ func (s *startup) groupLine(who passwd.User) string {
 	return strings.Join([]string{gid, "x", gid, name}, ":")
 }
 
-// hostUser are the lines of a user of the host.
-func hostUser(name string) (line, group string, err error) {
+// hostAccount are the lines of a user of the host.
+func hostAccount(name string) (line, group string, err error) {
 	u, err := user.Lookup(name)
 	if err != nil {
 		u, err = user.LookupId(name)

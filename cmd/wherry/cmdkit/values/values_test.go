@@ -169,11 +169,6 @@ func TestNames(t *testing.T) {
 		got, err := AddHost(in)
 		check(t, in, got, err, want)
 	}
-	for in, want := range map[string]string{"host": "host", "keep-id": "keep-id", "keep-id:uid=5,gid=6": "keep-id:uid=5,gid=6", "keep-id:x=1": "error",
-		"auto": "error: auto is not there yet", "foo": "error", "host:x": "error"} {
-		got, err := UserNS(in)
-		check(t, in, got, err, want)
-	}
 	for in, want := range map[string]string{"none": "none", "default": "private", "bridge": "error: bridge is not there yet", "mynet": "error: networks of your own"} {
 		got, err := Network(in)
 		check(t, in, got, err, want)
