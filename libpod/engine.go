@@ -2,7 +2,6 @@ package libpod
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -60,7 +59,9 @@ type container struct {
 	record.Config
 	state record.State
 	live  *record.Live // nil: no run-time state
-	image *store.Image // nil: not looked up
+	// update is what has changed of the wish since; Config has it already.
+	update *record.Update
+	image  *store.Image // nil: not looked up
 	// busy says that the record claims what the kernel does not know, and that somebody holds its lock: the container is
 	// being started, or its end is being recorded.
 	busy bool
@@ -82,6 +83,9 @@ func (e *Engine) load(id string) (*container, error) {
 	if c.Version > record.Version {
 		return nil, errNewer(id)
 	}
+	if err := e.loadUpdate(c, id); err != nil {
+		return nil, err
+	}
 	err := e.readRecord(id, record.StateFile, &c.state)
 	if err != nil && !errors.Is(err, errdefs.ErrNotFound) {
 		return nil, err
@@ -96,6 +100,23 @@ func (e *Engine) load(id string) (*container, error) {
 	return c, nil
 }
 
+// loadUpdate applies what `update` has changed of the wish, if it ever did.
+func (e *Engine) loadUpdate(c *container, id string) error {
+	u := &record.Update{}
+	err := e.readRecord(id, record.UpdateFile, u)
+	switch {
+	case errors.Is(err, errdefs.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case u.Version > record.Version:
+		return errNewer(id)
+	}
+	c.update = u
+	u.Apply(&c.Config)
+	return nil
+}
+
 func errNewer(id string) error {
 	return errdefs.New(errdefs.ErrNewerVersion,
 		"container %s was written by a newer version of wherry (upgrade wherry; wherry rm -f removes it)", shortID(id))
@@ -108,9 +129,9 @@ func (e *Engine) readRecord(id, file string, into any) error {
 	} else if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(data, into); err != nil {
+	if err := lazyjson.Unmarshal(data, into); err != nil {
 		way := "wherry rm -f removes it"
-		if file == record.StateFile {
+		if file != record.ConfigFile {
 			way = "wherry system check --repair mends it, " + way
 		}
 		return errdefs.New(errdefs.ErrBroken, "container %s has a broken %s: %v (%s)", shortID(id), file, err, way)
@@ -127,7 +148,7 @@ func readLive(dirs layout.Dirs, id string) *record.Live {
 		return nil
 	}
 	live := &record.Live{}
-	if json.Unmarshal(data, live) != nil || live.BootID != bootID() {
+	if lazyjson.Unmarshal(data, live) != nil || live.BootID != bootID() {
 		return nil
 	}
 	return live

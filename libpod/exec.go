@@ -2,7 +2,6 @@ package libpod
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,6 +14,7 @@ import (
 	"github.com/wherry-containers/wherry/libpod/spec"
 	"github.com/wherry-containers/wherry/pkg/caps"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"github.com/wherry-containers/wherry/pkg/lazyjson"
 	"github.com/wherry-containers/wherry/pkg/passwd"
 )
 
@@ -128,7 +128,7 @@ func (e *Engine) firstProcess(c *container) (*specs.Process, error) {
 	var sp struct {
 		Process *specs.Process `json:"process"`
 	}
-	if err := json.Unmarshal(data, &sp); err != nil || sp.Process == nil {
+	if err := lazyjson.Unmarshal(data, &sp); err != nil || sp.Process == nil {
 		return nil, errdefs.New(errdefs.ErrBroken, "the run-time configuration of container %q is broken: %v (restart the container)", c.name(), err)
 	}
 	return sp.Process, nil

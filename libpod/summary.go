@@ -2,7 +2,6 @@ package libpod
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"sort"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/pkg/atomicfile"
+	"github.com/wherry-containers/wherry/pkg/lazyjson"
 	"golang.org/x/sys/unix"
 )
 
@@ -254,7 +254,7 @@ func (e *Engine) healthStatus(id string) string {
 // the monitor writes the next.
 func (e *Engine) readHealth(id string) (h record.HealthState, there bool) {
 	data, err := os.ReadFile(filepath.Join(e.dirs.ContainerRun(id), record.HealthFile))
-	if err != nil || json.Unmarshal(data, &h) != nil {
+	if err != nil || lazyjson.Unmarshal(data, &h) != nil {
 		h = record.HealthState{Status: "starting"}
 	}
 	return h, err == nil

@@ -2,7 +2,6 @@ package monitor
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -183,7 +182,6 @@ func (p *Process) Send(job Job) error {
 // first, the monitor goes on: Kill it.
 func (p *Process) Report(ctx context.Context) (*record.Live, error) {
 	defer p.close()
-	json.Unmarshal([]byte(`{"Live":{}}`), new(Report)) // looks at the types while the runtime is at work
 	stop := context.AfterFunc(ctx, func() { p.report.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	data, err := io.ReadAll(p.report)
@@ -194,7 +192,7 @@ func (p *Process) Report(ctx context.Context) (*record.Live, error) {
 		return nil, fmt.Errorf("wait for monitor: %w", err)
 	}
 	var r Report
-	if len(data) == 0 || json.Unmarshal(data, &r) != nil {
+	if len(data) == 0 || lazyjson.Unmarshal(data, &r) != nil {
 		return nil, p.lastWords()
 	}
 	switch {

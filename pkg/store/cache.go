@@ -3,7 +3,6 @@ package store
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wherry-containers/wherry/pkg/atomicfile"
+	"github.com/wherry-containers/wherry/pkg/lazyjson"
 )
 
 const (
@@ -66,7 +66,7 @@ func (s *Store) cached(ref string) *Image {
 		return nil
 	}
 	var a answer
-	if json.Unmarshal(data, &a) != nil || a.Version != cacheVersion || a.Query != ref || a.Image == nil || len(a.Signed) == 0 {
+	if lazyjson.Unmarshal(data, &a) != nil || a.Version != cacheVersion || a.Query != ref || a.Image == nil || len(a.Signed) == 0 {
 		return nil
 	}
 	// The root may have moved with its cache.
@@ -78,7 +78,7 @@ func (s *Store) cached(ref string) *Image {
 
 // remember keeps the answer for the next lookup. Nobody needs it: an error is no error.
 func (s *Store) remember(ref string, img *Image, signed []signature) {
-	data, err := json.Marshal(answer{Version: cacheVersion, Query: ref, Signed: signed, Image: img})
+	data, err := lazyjson.Marshal(answer{Version: cacheVersion, Query: ref, Signed: signed, Image: img})
 	if err != nil {
 		return
 	}

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,6 +15,7 @@ import (
 	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/pkg/atomicfile"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
+	"github.com/wherry-containers/wherry/pkg/lazyjson"
 	"github.com/wherry-containers/wherry/pkg/logdriver"
 	"github.com/wherry-containers/wherry/pkg/recorddir"
 )
@@ -124,7 +124,7 @@ func (s *Server) withState(fn func(*record.State) error) error {
 func (s *Server) readState() *record.State {
 	st := &record.State{}
 	if data, err := os.ReadFile(filepath.Join(s.job.Dir, record.StateFile)); err == nil {
-		if json.Unmarshal(data, st) != nil {
+		if lazyjson.Unmarshal(data, st) != nil {
 			st = &record.State{}
 		}
 	}
@@ -146,7 +146,7 @@ func (s *Server) writeState(st *record.State) error {
 	if err := faultpoint.Err("monitor.state"); err != nil {
 		return fmt.Errorf("write %s: %w", record.StateFile, err)
 	}
-	data, err := json.Marshal(st)
+	data, err := lazyjson.Marshal(st)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", record.StateFile, err)
 	}

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"github.com/wherry-containers/wherry/libpod/monitor/idle"
 	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
+	"github.com/wherry-containers/wherry/pkg/lazyjson"
 	"github.com/wherry-containers/wherry/pkg/logdriver"
 	"github.com/wherry-containers/wherry/pkg/procs"
 )
@@ -49,7 +49,6 @@ func begin() error {
 		return fmt.Errorf("become subreaper: %w", err)
 	}
 	joinKeyring()
-	warmDecoder()
 	job, err := readJob()
 	if err != nil {
 		return err
@@ -70,18 +69,6 @@ func begin() error {
 	unix.Close(monitor.RunFD) // later starts take the runtime from its path: the copy costs memory
 	s.loop()
 	return nil
-}
-
-// warmDecoder lets encoding/json look at the job's types before there is one.
-func warmDecoder() {
-	json.Unmarshal([]byte(`{"Log":{"Opts":{}},"LogAttrs":{},"Lifecycle":{}}`), new(monitor.Job))
-}
-
-// warmEncoder does the same for what is written later, while the runtime is at work.
-func warmEncoder() {
-	json.Marshal(monitor.Report{Live: &record.Live{}})
-	json.Marshal(&record.State{})
-	json.Unmarshal([]byte(`{}`), new(record.State))
 }
 
 // first is the first start.
@@ -114,7 +101,7 @@ func resume() error {
 		return err
 	}
 	snap := &snapshot{}
-	if err := json.Unmarshal(data, snap); err != nil {
+	if err := lazyjson.Unmarshal(data, snap); err != nil {
 		return fmt.Errorf("resume the monitor: %w", err)
 	}
 	keep := snap.descriptors()
@@ -168,7 +155,7 @@ func readJob() (job monitor.Job, err error) {
 		}
 		data = data[:len(data)+n]
 	}
-	if err := json.Unmarshal(data, &job); err != nil {
+	if err := lazyjson.Unmarshal(data, &job); err != nil {
 		return job, fmt.Errorf("read job: %w", err)
 	}
 	if job.ID == "" || !filepath.IsAbs(job.Dir) || !filepath.IsAbs(job.RunDir) || len(job.StartArgs) == 0 {
@@ -179,7 +166,7 @@ func readJob() (job monitor.Job, err error) {
 
 func writeReport(r monitor.Report) error {
 	defer unix.Close(monitor.ReportFD)
-	data, err := json.Marshal(r)
+	data, err := lazyjson.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}

@@ -1,11 +1,11 @@
 package server
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,6 +17,7 @@ import (
 	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/pkg/atomicfile"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
+	"github.com/wherry-containers/wherry/pkg/lazyjson"
 	"github.com/wherry-containers/wherry/pkg/logdriver"
 	"github.com/wherry-containers/wherry/pkg/procs"
 )
@@ -52,6 +53,7 @@ func (s *Server) start() *failure {
 		s.stdio.closeAll()
 		return f
 	}
+	s.replaceCopy()
 	faultpoint.Hit("monitor.started")
 	if err == nil {
 		err = s.adopt()
@@ -70,6 +72,25 @@ func (s *Server) start() *failure {
 	}
 	s.signals.wake() // what ended meanwhile is still to be reaped
 	return nil
+}
+
+// replaceCopy puts the configuration without secrets in the place of the copy that crun keeps of the one with them. It
+// needs its copy for further processes in the container only, which are told their whole environment.
+func (s *Server) replaceCopy() {
+	if s.job.Copied == "" {
+		return
+	}
+	if _, err := os.Lstat(s.job.Copied); err != nil {
+		return // another runtime
+	}
+	data, err := os.ReadFile(s.runPath(filepath.Join(record.Bundle, "config.json")))
+	if err == nil {
+		err = atomicfile.Write(s.job.Copied, data, 0o600, atomicfile.Volatile)
+	}
+	if err != nil {
+		os.Remove(s.job.Copied) // rather no further processes than a secret that lies about
+		s.warn("replace the runtime's configuration: %v", err)
+	}
 }
 
 // runRuntime executes the runtime to its end.
@@ -100,7 +121,6 @@ func (s *Server) runRuntime(files [3]int) *failure {
 		return ours(fmt.Errorf("start runtime %s: %w", s.job.Runtime, err))
 	}
 	s.signals.catch()
-	warmEncoder()
 	status, err := wait(pid)
 	if err != nil {
 		return ours(fmt.Errorf("wait for runtime %s: %w", s.job.Runtime, err))
@@ -182,7 +202,7 @@ func (s *Server) writeLive() error {
 	if err := faultpoint.Err("monitor.live"); err != nil {
 		return fmt.Errorf("write %s: %w", record.LiveFile, err)
 	}
-	data, err := json.Marshal(&s.live)
+	data, err := lazyjson.Marshal(&s.live)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", record.LiveFile, err)
 	}
