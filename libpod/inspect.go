@@ -79,7 +79,6 @@ func (e *Engine) inspectHealth(c *container) *InspectHealth {
 }
 
 func inspectHost(c *container) InspectHostConfig {
-	r := c.Resources
 	h := InspectHostConfig{
 		Binds: binds(c), ContainerIDFile: c.Lifecycle.CIDFile, LogConfig: InspectLogConfig{Type: firstOf(c.Log.Driver, "json-file"), Config: c.Log.Opts},
 		NetworkMode: c.Network.Mode, PortBindings: map[string][]InspectPort{},
@@ -88,22 +87,13 @@ func inspectHost(c *container) InspectHostConfig {
 		Dns: orEmpty(c.Network.DNS), DnsOptions: orEmpty(c.Network.DNSOpts), DnsSearch: orEmpty(c.Network.Search), ExtraHosts: c.Network.Hosts,
 		GroupAdd: c.Process.Groups, IpcMode: "private", Privileged: c.Security.Privileged, ReadonlyRootfs: c.Rootfs.ReadOnly,
 		SecurityOpt: securityOpts(c), UsernsMode: c.Security.UserNS, ShmSize: c.Rootfs.ShmSize, Runtime: c.Runtime, Init: c.Process.Init,
-		Resources: Resources{
-			CpuShares: int64(r.CPUShares), Memory: r.Memory, NanoCpus: r.NanoCPUs, MemoryReservation: r.MemoryReservation,
-			MemorySwap: r.MemorySwap, CpusetCpus: r.CPUSet, PidsLimit: r.Pids, Ulimits: []InspectUlimit{},
-		},
+		Resources: inspectLimits(&c.Resources), InspectGroup: inspectGroup(c),
 	}
 	if h.ShmSize == 0 {
 		h.ShmSize = 64 << 20
 	}
 	if h.LogConfig.Config == nil {
 		h.LogConfig.Config = map[string]string{}
-	}
-	if r.OOMScoreAdj != nil {
-		h.OomScoreAdj = *r.OOMScoreAdj
-	}
-	for _, u := range r.Ulimits {
-		h.Ulimits = append(h.Ulimits, InspectUlimit{Name: u.Name, Soft: u.Soft, Hard: u.Hard})
 	}
 	return h
 }

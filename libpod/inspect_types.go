@@ -126,25 +126,7 @@ type InspectHostConfig struct {
 	Runtime         string
 	Init            bool
 	Resources       `json:",inline"`
-}
-
-// Resources are the limits inside HostConfig.
-type Resources struct {
-	CpuShares         int64
-	Memory            int64
-	NanoCpus          int64
-	MemoryReservation int64
-	MemorySwap        int64
-	CpusetCpus        string
-	PidsLimit         *int64
-	OomScoreAdj       int
-	Ulimits           []InspectUlimit
-}
-
-// InspectUlimit is one of HostConfig.Ulimits.
-type InspectUlimit struct {
-	Name       string
-	Hard, Soft int64
+	InspectGroup    `json:",inline"`
 }
 
 // InspectLogConfig is HostConfig.LogConfig.
