@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/containers/storage/pkg/reexec"
 	"github.com/sirupsen/logrus"
@@ -29,6 +30,7 @@ func main() {
 const exitInterrupted = 130
 
 func run() int {
+	start := time.Now()
 	out := cmdkit.NewOutput(os.Stdout)
 	env := &cmdkit.Env{
 		Program: cmdkit.Program(os.Args[0], "wherry"), Args: os.Args,
@@ -47,7 +49,9 @@ func run() int {
 	if err != nil && ctx.Err() != nil {
 		return exitInterrupted // who typed Ctrl-C knows why
 	}
-	return cmdkit.Report(env, err)
+	code := cmdkit.Report(env, err)
+	env.Tell(time.Since(start).Round(time.Microsecond), code)
+	return code
 }
 
 // plainLog prints a library's message as a warning of ours.
@@ -81,14 +85,7 @@ func table() *cmdkit.App {
 
 // globalFlags are those of the front that a companion must know: it gets the whole command line.
 func globalFlags(env *cmdkit.Env) []cli.Flag {
-	set := func(name string) func(string) error {
-		return func(value string) error { return os.Setenv(name, value) }
-	}
-	return []cli.Flag{
-		cmdkit.Func("root", "Keep images and containers in `DIR`", set("WHERRY_DATA")),
-		cmdkit.Func("runroot", "Keep what is gone at reboot in `DIR`", set("WHERRY_RUN")),
-		cmdkit.String(&env.Runtime, "runtime", "Run containers with `RUNTIME`"),
-	}
+	return append(cmdkit.GlobalFlags(env, os.Setenv), cmdkit.Refusals()...)
 }
 
 func prepare(_ context.Context, env *cmdkit.Env, place cmdkit.Place) error {

@@ -10,7 +10,6 @@ import (
 	"github.com/urfave/cli/v2"
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit/shell"
-	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit/values"
 	"github.com/wherry-containers/wherry/cmd/wherry/container"
 	"github.com/wherry-containers/wherry/cmd/wherry/image"
 	"github.com/wherry-containers/wherry/cmd/wherry/system"
@@ -53,7 +52,10 @@ func containerVerbs() []cmdkit.Entry {
 		{Names: "wait", New: container.Wait, Group: g},
 		{Names: "pause", New: container.Pause, Group: g},
 		{Names: "unpause", New: container.Unpause, Group: g},
+		{Names: "update", New: container.Update, Group: g},
+		{Names: "stats", New: container.Stats, Group: g},
 		{Names: "rename", New: container.Rename, Group: g},
+		{Names: "cp", New: container.Copy, Group: g},
 	}
 }
 
@@ -159,32 +161,14 @@ func also(verbs []cmdkit.Entry, without ...string) []cmdkit.Entry {
 
 // globalFlags move the store by the environment, so that companions and the user namespace's entry see it too.
 func globalFlags(env *cmdkit.Env) []cli.Flag {
-	set := func(names, usage, name string) *cmdkit.Flag {
-		return cmdkit.Func(names, usage, func(value string) error { return os.Setenv(name, value) })
-	}
 	version := cmdkit.Func("version v", "Print the version", func(string) error {
 		env.ShowVersion = true
 		return nil
 	})
 	version.Bool = true
-	return append([]cli.Flag{
-		cmdkit.Strings(&env.CDIDirs, "cdi-spec-dir", "Read device descriptions (CDI) from `DIR`"),
-		checkedManager(env),
-		set("root", "Keep images and containers in `DIR`", "WHERRY_DATA"),
-		set("runroot", "Keep what is gone at reboot in `DIR`", "WHERRY_RUN"),
-		cmdkit.String(&env.Runtime, "runtime", "Run containers with this OCI `RUNTIME`, a name or a path"),
-		version,
-	}, cmdkit.Later(`config conmon connection,c context debug,D events-backend hooks-dir host,H identity
-		imagestore log-level,l module network-config-dir out remote,r runtime-flag ssh storage-driver storage-opt syslog tls tlscacert
-		tlscert tlskey tlsverify tls-ca tls-cert tls-details tls-key tmpdir transient-store url volumepath`)...)
-}
-
-// checkedManager is --cgroup-manager.
-func checkedManager(env *cmdkit.Env) *cmdkit.Flag {
-	return cmdkit.Func("cgroup-manager", "Who makes control groups: `systemd|cgroupfs`; what suits the host if not given", func(s string) error {
-		env.CgroupManager = s
-		return values.CgroupManager(s)
-	})
+	flags := append(cmdkit.GlobalFlags(env, os.Setenv), version)
+	flags = append(flags, cmdkit.Refusals()...)
+	return append(flags, cmdkit.Later(`events-backend hooks-dir module network-config-dir`)...)
 }
 
 // showVersion answers --version.

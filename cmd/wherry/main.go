@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
 )
@@ -25,6 +26,7 @@ func main() {
 // run is main with a result. Signals keep their default action: what a killed command leaves is whole, and a
 // command that must outlive one (a foreground run) takes care of them itself.
 func run() int {
+	start := time.Now()
 	if os.Getenv("PATH") == "" { // env -i, a bare service: newuidmap and the runtime are still where they always are
 		os.Setenv("PATH", defaultPath)
 	}
@@ -38,5 +40,7 @@ func run() int {
 	if err == nil {
 		err = out.Failed()
 	}
-	return cmdkit.Report(env, err)
+	code := cmdkit.Report(env, err)
+	env.Tell(time.Since(start).Round(time.Microsecond), code)
+	return code
 }

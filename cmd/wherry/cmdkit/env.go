@@ -30,13 +30,18 @@ type Env struct {
 	ShowVersion bool   // --version was given
 	Runtime     string // global --runtime: name or path of the OCI runtime, empty for the default
 
+	Quiet bool // global --log-level: no warnings
+	Debug bool // global --debug: see Tell
+
 	CgroupManager string   // global --cgroup-manager: systemd, cgroupfs, or empty for what suits the host
 	CDIDirs       []string // global --cdi-spec-dir: where device descriptions lie; nil for the usual places
 }
 
 // Warn prints one warning line.
 func (e *Env) Warn(text string) {
-	io.WriteString(e.Err, "Warning: "+text+"\n")
+	if !e.Quiet {
+		io.WriteString(e.Err, "Warning: "+text+"\n")
+	}
 }
 
 // IsTerminal reports whether f is a terminal; a nil file is not.
