@@ -52,9 +52,14 @@ func (j job) run() outcome {
 		return j.runParallel()
 	}
 	var result outcome
+	out, err := newOutput()
+	if err != nil {
+		return outcome{Error: err.Error()}
+	}
+	defer out.Close()
 	start := time.Now()
 	for _, argv := range j.Argvs {
-		output, err := command(argv)
+		output, err := out.of(argv)
 		result.Output = output
 		if err != nil {
 			result.Error = fmt.Sprintf("%s: %v: %s", strings.Join(argv, " "), err, output)
@@ -75,8 +80,16 @@ func (j job) runParallel() outcome {
 	start := time.Now()
 	for range j.Parallel {
 		group.Go(func() {
+			out, err := newOutput()
+			if err == nil {
+				defer out.Close()
+			}
 			for argv := range queue {
-				if output, err := command(argv); err != nil {
+				output := ""
+				if err == nil {
+					output, err = out.of(argv)
+				}
+				if err != nil {
 					once.Do(func() {
 						result.Error = fmt.Sprintf("%s: %v: %s", strings.Join(argv, " "), err, output)
 					})
@@ -93,19 +106,34 @@ func (j job) runParallel() outcome {
 	return result
 }
 
-// command runs argv with its output in a file, as a script would: no pipe whose end a background process could hold.
-func command(argv []string) (string, error) {
+// output is a file that takes what commands print, as in a script: no pipe whose end a background process could hold.
+// It is made before the clock starts.
+type output struct {
+	*os.File
+	env []string
+}
+
+func newOutput() (output, error) {
 	file, err := os.CreateTemp("", "bench")
 	if err != nil {
+		return output{}, err
+	}
+	return output{file, os.Environ()}, os.Remove(file.Name())
+}
+
+// of runs argv and returns what it printed.
+func (o output) of(argv []string) (string, error) {
+	if err := o.Truncate(0); err != nil {
 		return "", err
 	}
-	defer file.Close()
-	defer os.Remove(file.Name())
+	if _, err := o.Seek(0, io.SeekStart); err != nil {
+		return "", err
+	}
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Stdout, cmd.Stderr = file, file
-	err = cmd.Run()
+	cmd.Env, cmd.Stdout, cmd.Stderr = o.env, o.File, o.File
+	err := cmd.Run()
 	text := make([]byte, 4096)
-	n, _ := file.ReadAt(text, 0)
+	n, _ := o.ReadAt(text, 0)
 	return strings.TrimSpace(string(text[:n])), err
 }
 

@@ -61,12 +61,14 @@ func measureAll(at places, size sizes, rounds int, want []string, write bool) er
 	} else {
 		all = append([]*peer{crun}, all...)
 	}
+	agents := all
+	all = append(all, freshPeer(peers[0]))
 	defer func() {
 		for _, p := range peers {
 			p.do(p.rm("-a")...)
 			p.do(p.cmd("rmi", "-f", image)...)
 		}
-		for _, p := range all {
+		for _, p := range agents {
 			p.stop()
 		}
 	}()

@@ -15,7 +15,6 @@ type report struct {
 	columns []string
 	notes   []string
 	lines   [][]string
-	run     float64 // wherry's median of the run row, for the growth row
 	missed  int
 }
 
@@ -36,9 +35,6 @@ func newReport(all []*peer) *report {
 func (rep *report) add(r row, medians map[string]float64) {
 	limit := float64(r.limit) / float64(time.Millisecond)
 	ours, measured := medians["wherry"]
-	if r.name == "run" {
-		rep.run = ours
-	}
 	required, why := "", ""
 	if limit > 0 {
 		required = fmt.Sprintf("%g ms", limit)
@@ -46,10 +42,10 @@ func (rep *report) add(r row, medians map[string]float64) {
 			why = "over the limit"
 		}
 	}
-	if r.name == "growth" && rep.run > 0 {
-		required = "+10 %"
-		if why = ""; ours > 1.1*rep.run {
-			why = fmt.Sprintf("+%.0f %%", 100*(ours/rep.run-1))
+	if before := medians[fresh]; before > 0 {
+		required = fmt.Sprintf("+10 %% of %s ms", figure(before))
+		if ours > 1.1*before {
+			why = fmt.Sprintf("+%.0f %%", 100*(ours/before-1))
 		}
 	}
 	if why == "" && r.against != nil {

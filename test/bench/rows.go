@@ -140,11 +140,28 @@ func logRow(bytes int64) row {
 	}
 }
 
-// growthRow is the run of `true` again with 1000 containers and many images in the store.
+// fresh is wherry with another store that holds the one image.
+const fresh = "wherry on a fresh store"
+
+func freshPeer(wherry *peer) *peer {
+	p := *wherry
+	p.name = fresh
+	return &p
+}
+
+// growthRow is the run of `true` again with 1000 containers and many images in the store, in turns with the same run on
+// a fresh one.
 func growthRow(at places, images int) row {
+	elsewhere := func(p *peer, args ...string) []string {
+		return p.cmd(append([]string{"--root", filepath.Join(at.dir, "fresh")}, args...)...)
+	}
 	return row{
-		name: "growth", title: fmt.Sprintf("the same run with 1000 containers and %d images", images), peers: []string{"wherry"},
+		name: "growth", title: fmt.Sprintf("the same run with 1000 containers and %d images", images), peers: []string{"wherry", fresh},
 		prepare: func(p *peer) error {
+			if p.name == fresh {
+				_, err := p.do(elsewhere(p, "import", p.tarball, image)...)
+				return err
+			}
 			var imports job
 			imports.Parallel = 4
 			for i := range images {
@@ -154,7 +171,12 @@ func growthRow(at places, images int) row {
 			_, err := p.time(imports)
 			return err
 		},
-		job: runTrue(at),
+		job: func(p *peer, round int) job {
+			if p.name == fresh {
+				return once(elsewhere(p, "run", "--network", "none", "--rm", image, "true"))
+			}
+			return runTrue(at)(p, round)
+		},
 	}
 }
 
