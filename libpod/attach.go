@@ -64,6 +64,8 @@ func (e *Engine) follow(ctx context.Context, c *container, conn *os.File, opts A
 	switch {
 	case detached:
 		return 0, true, ErrDetached
+	case errors.Is(err, monitor.ErrOutput) && code != 0:
+		err = nil // the container's own failure is what its caller looks for
 	case errors.Is(err, monitor.ErrMonitorGone):
 		code, err = e.endUnwatched(ctx, c)
 	}

@@ -18,6 +18,9 @@ import (
 // another client. The container may still run; the kernel knows.
 var ErrMonitorGone = errors.New("the container's monitor is gone")
 
+// ErrOutput says that the container has ended, but that a stream did not take all of its output.
+var ErrOutput = errors.New("the container's output could not be written")
+
 // Streams are a client's side of a container.
 type Streams struct {
 	Stdin      io.Reader // nil: none is sent
@@ -63,6 +66,9 @@ func Attach(ctx context.Context, conn *os.File, streams Streams) (exit int, deta
 		return 0, false, err
 	}
 	defer c.Close()
+	if streams.Stdout == nil && streams.Stderr == nil {
+		c.Write([]byte{MsgQuiet}) // a monitor that is gone is found out by receive
+	}
 	keys, err := ParseDetachKeys(streams.DetachKeys)
 	if err != nil {
 		return 0, false, err
@@ -131,9 +137,11 @@ func present(r io.Reader) io.Reader {
 	return r
 }
 
-// receive writes the output to the streams. A stream that takes no more is left alone: the container goes on.
+// receive writes the output to the streams. A stream that takes no more is left alone: the container goes on, and what
+// was wrong is told with its exit code. That nobody reads any more is nothing wrong.
 func receive(c *os.File, streams Streams) (int, error) {
 	buf := make([]byte, MaxData+1)
+	var failed error
 	sinks := [...]io.Writer{MsgStdout: streams.Stdout, MsgStderr: streams.Stderr, MsgExit: nil}
 	for {
 		n, err := c.Read(buf)
@@ -149,13 +157,16 @@ func receive(c *os.File, streams Streams) (int, error) {
 		}
 		kind, data := buf[0], buf[1:n]
 		if kind == MsgExit && len(data) == 4 {
-			return int(int32(binary.LittleEndian.Uint32(data))), nil
+			return int(int32(binary.LittleEndian.Uint32(data))), failed
 		}
 		if int(kind) >= len(sinks) || sinks[kind] == nil {
 			continue
 		}
 		if _, err := sinks[kind].Write(data); err != nil {
 			sinks[kind] = nil
+			if !errors.Is(err, unix.EPIPE) {
+				failed = fmt.Errorf("%w: %w", ErrOutput, err)
+			}
 		}
 	}
 }

@@ -51,6 +51,7 @@ type Job struct {
 	ExecSpec   []byte        // OCI process (JSON) that a health probe starts from; its args are replaced
 	Cgroups    []string      // absolute directories to remove at the end: one on v2, one per controller on v1
 	Leftovers  []string      // run-time paths to remove at the end besides RunDir (the runtime's state directory)
+	Copied     string        // the runtime's copy of its configuration, to replace by RunDir's, which is without secrets; empty: leave it
 	Volumes    []string      // durable directories of anonymous volumes to remove with the container (--rm)
 	UplinkPid  string        // file in which the engine's uplink leaves its pid, absent without one: it is ended with the container
 	Network    string        // file that says how the container is connected (network/state.Attachment), removed at the end; empty: none
@@ -75,6 +76,7 @@ const (
 	MsgResize     = 2 // to the monitor: rows, columns as two little-endian uint16
 	MsgHold       = 4 // to the monitor, with the master of a terminal: it is held beyond this connection
 	MsgProbe      = 5 // to the monitor: check health now; MsgHealth answers
+	MsgQuiet      = 6 // to the monitor: no output to this client, only the end
 	MsgStdout     = 1 // from the monitor: data (also of a terminal)
 	MsgStderr     = 2 // from the monitor: data
 	MsgExit       = 3 // from the monitor, last: exit code as little-endian int32; state.json is written by then

@@ -30,6 +30,7 @@ type client struct {
 	output     [][]byte
 	size       int
 	gone       bool  // nothing can be sent any more
+	quiet      bool  // it waits for the end alone
 	held       int   // terminal of an exec that we hold for the client, or -1
 	waits      int64 // until when the container waits for it, while size is at its bound
 }
@@ -130,6 +131,10 @@ func (s *Server) receive(c *client) {
 			s.dismissMessenger(c)
 			return
 		}
+		if s.buf[0] == monitor.MsgQuiet {
+			c.quiet = true
+			continue
+		}
 		if s.buf[0] == monitor.MsgProbe {
 			s.onProbe(c)
 			continue
@@ -186,7 +191,9 @@ func (s *Server) broadcast(kind byte, data []byte) {
 	for len(data) > 0 && len(s.clients) > 0 {
 		n := min(len(data), monitor.MaxData)
 		for _, c := range s.clients {
-			c.send(kind, data[:n], s.init.exited)
+			if !c.quiet {
+				c.send(kind, data[:n], s.init.exited)
+			}
 		}
 		data = data[n:]
 	}

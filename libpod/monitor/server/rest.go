@@ -80,9 +80,9 @@ type snapshot struct {
 }
 
 type savedClient struct {
-	FD                int
-	Foreground, First bool
-	Held              int // -1: none
+	FD                       int
+	Foreground, First, Quiet bool
+	Held                     int // -1: none
 }
 
 type savedHealth struct {
@@ -164,7 +164,7 @@ func (s *Server) save() *snapshot {
 		End:   savedEnd{s.end.code, s.end.oom, s.end.at},
 		Quiet: s.rest.quiet, Seen: s.rest.seen, Entered: now(), Warning: s.warning}
 	for _, c := range s.clients {
-		snap.Clients = append(snap.Clients, savedClient{c.fd, c.foreground, c.first, c.held})
+		snap.Clients = append(snap.Clients, savedClient{FD: c.fd, Foreground: c.foreground, First: c.first, Quiet: c.quiet, Held: c.held})
 	}
 	if s.log != nil {
 		snap.Held = s.log.Held()
@@ -186,7 +186,7 @@ func restore(snap *snapshot, caught *signalSet) *Server {
 	s.end = ending{code: snap.End.Code, oom: snap.End.OOM, at: snap.End.At}
 	s.warning, s.orphans = snap.Warning, snap.Orphans
 	for _, c := range snap.Clients {
-		s.clients = append(s.clients, &client{fd: c.FD, foreground: c.Foreground, first: c.First, held: c.Held})
+		s.clients = append(s.clients, &client{fd: c.FD, foreground: c.Foreground, first: c.First, quiet: c.Quiet, held: c.Held})
 	}
 	if snap.Health != nil && s.health != nil {
 		s.health.state, s.health.started, s.health.nextProbe = snap.Health.State, snap.Health.Started, snap.Health.Next
