@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/wherry-containers/wherry/libpod/record"
-	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/procs"
 	"golang.org/x/sys/unix"
 )
@@ -52,7 +51,7 @@ func (e *Engine) Wait(ctx context.Context, ref, condition string) (int, error) {
 	case "running":
 		return 0, e.waitRunning(ctx, id)
 	}
-	return 0, errdefs.New(errdefs.ErrInvalid, "unknown --condition %q (not-running, next-exit, removed, running)", condition)
+	return e.waitOther(ctx, id, condition)
 }
 
 // waitStopped returns the exit code of the run that is under way, or of the last one.

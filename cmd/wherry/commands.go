@@ -12,6 +12,7 @@ import (
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit/shell"
 	"github.com/wherry-containers/wherry/cmd/wherry/container"
 	"github.com/wherry-containers/wherry/cmd/wherry/image"
+	"github.com/wherry-containers/wherry/cmd/wherry/secret"
 	"github.com/wherry-containers/wherry/cmd/wherry/system"
 	"github.com/wherry-containers/wherry/cmd/wherry/volume"
 	"github.com/wherry-containers/wherry/pkg/layout"
@@ -50,6 +51,7 @@ func containerVerbs() []cmdkit.Entry {
 		{Names: "logs", New: container.Logs, Group: g},
 		{Names: "inspect", New: container.Inspect, Group: g},
 		{Names: "wait", New: container.Wait, Group: g},
+		{Names: "top", New: container.Top, Group: g},
 		{Names: "pause", New: container.Pause, Group: g},
 		{Names: "unpause", New: container.Unpause, Group: g},
 		{Names: "update", New: container.Update, Group: g},
@@ -81,6 +83,7 @@ func imageVerbs() []cmdkit.Entry {
 func systemVerbs() []cmdkit.Entry {
 	const g = onSystem
 	return []cmdkit.Entry{
+		{Names: "events", New: system.Events, Group: g},
 		{Names: "info", New: system.Info, Group: g},
 		{Names: "version", New: system.Version, Group: g, Place: cmdkit.Plain},
 		{Names: "unshare", New: system.Unshare, Group: g},
@@ -100,7 +103,8 @@ func groups() []cmdkit.Entry {
 			{Names: "clone", New: container.Clone},
 			{Names: "runlabel", New: container.RunLabel},
 		}, refused("CRIU can neither save nor restore what runs without root (commit keeps a container's files)", "checkpoint", "restore"), also(containerVerbs(), "ps", "inspect"), later("commit", "diff", "export",
-			"init", "mount", "port", "top", "unmount umount"))},
+			"init", "mount", "port", "unmount umount"))},
+		{Names: "healthcheck", Group: "Check the health of containers", Sub: []cmdkit.Entry{{Names: "run", New: container.HealthCheck}}},
 		{Names: "image", Group: "Work on images", Sub: slices.Concat([]cmdkit.Entry{
 			{Names: "ls list", New: image.List},
 			{Names: "rm remove", New: image.Remove, Place: far},
@@ -115,22 +119,35 @@ func groups() []cmdkit.Entry {
 			{Names: "rm remove", New: volume.Remove},
 			{Names: "exists", New: volume.Exists},
 			{Names: "prune", New: volume.Prune},
-		}, later("export", "import", "mount", "unmount", "reload", "update"))},
+			{Names: "export", New: volume.Export},
+			{Names: "import", New: volume.Import},
+			{Names: "mount", New: volume.Mount},
+			{Names: "unmount umount", New: volume.Unmount},
+			{Names: "reload", New: volume.Reload},
+		}, []cmdkit.Entry{{Names: "update", Later: true, Why: "it is for the cluster volumes of Docker's swarm (make a new volume with other options)"}})},
+		{Names: "secret", Group: "Work on secrets", Sub: []cmdkit.Entry{
+			{Names: "create", New: secret.Create},
+			{Names: "ls list", New: secret.List},
+			{Names: "inspect", New: secret.Inspect},
+			{Names: "rm remove", New: secret.Remove},
+			{Names: "exists", New: secret.Exists},
+		}},
 		{Names: "system", Group: "Look after the store and the user namespace", Sub: slices.Concat([]cmdkit.Entry{
 			{Names: "check", New: system.Check},
 			{Names: "df", New: system.DiskUsage},
 			{Names: "prune", New: system.Prune},
 			{Names: "reset", New: system.Reset},
 			{Names: "migrate", New: system.Migrate},
+			{Names: "events", New: system.Events, Also: true},
 			{Names: "info", New: system.Info, Also: true},
-		}, refused("its locks have no numbers: there is nothing to renumber", "renumber"), later("service", "connection", "events", "dial-stdio"))},
+		}, refused("its locks have no numbers: there is nothing to renumber", "renumber"), later("service", "connection", "dial-stdio"))},
 	}
 }
 
 // laterCommands are Docker's and Podman's that come with later issues.
 var laterCommands = []string{"artifact", "auto-update", "build", "builder", "buildx", "commit", "compose", "config", "context", "diff",
-	"events", "export", "farm", "generate", "healthcheck", "init", "kube", "machine", "manifest", "mount", "network", "node", "play",
-	"plugin", "pod", "port", "quadlet", "remote", "secret", "service", "stack", "swarm", "top", "trust", "unmount umount"}
+	"export", "farm", "generate", "init", "kube", "machine", "manifest", "mount", "network", "node", "play",
+	"plugin", "pod", "port", "quadlet", "remote", "service", "stack", "swarm", "trust", "unmount umount"}
 
 // later are commands that are known and say that they are not there yet.
 func later(names ...string) []cmdkit.Entry {
@@ -168,7 +185,7 @@ func globalFlags(env *cmdkit.Env) []cli.Flag {
 	version.Bool = true
 	flags := append(cmdkit.GlobalFlags(env, os.Setenv), version)
 	flags = append(flags, cmdkit.Refusals()...)
-	return append(flags, cmdkit.Later(`events-backend hooks-dir module network-config-dir`)...)
+	return append(flags, cmdkit.Later(`hooks-dir module network-config-dir`)...)
 }
 
 // showVersion answers --version.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit/values"
+	"github.com/wherry-containers/wherry/pkg/events"
 )
 
 // logLevels are Docker's and Podman's, the quietest first. What is at least as quiet as error shows no warnings; debug
@@ -32,6 +33,12 @@ func GlobalFlags(env *Env, setenv func(name, value string) error) []cli.Flag {
 				return errors.New("it is not a directory")
 			}
 			return setenv("REGISTRY_AUTH_FILE", filepath.Join(dir, "config.json"))
+		}),
+		Func("events-backend", "Keep events in a `file|journald|none`", func(s string) error {
+			if err := values.OneOf(s, events.File, events.Journald, events.None); err != nil {
+				return err
+			}
+			return setenv(events.BackendVar, s)
 		}),
 		Bool(&env.Debug, "debug D", "Tell at the end what was done where, and how long it took"),
 		Func("log-level l", "Show `panic|fatal|error|warn|info|debug|trace`: from error down no warnings, from debug on what --debug tells", func(level string) error {

@@ -15,6 +15,8 @@ type execOptions struct {
 	interactive bool
 	latest      bool
 	cidFiles    []string
+	keepCount   int
+	keepList    []int
 }
 
 // Exec is `wherry exec`.
@@ -26,13 +28,19 @@ func Exec(env *cmdkit.Env) *cli.Command {
 		cmdkit.String(&opts.DetachKeys, "detach-keys", "`KEYS` that detach, as in ctrl-p,ctrl-q"),
 		cmdkit.Bool(&opts.interactive, "interactive i", "Pass standard input on"),
 		cmdkit.Bool(&opts.latest, "latest l", "In the newest container"),
+		cmdkit.Bool(&opts.NoSession, "no-session", "Note no events, and let a terminal's command end with this one"),
+		cmdkit.Func("preserve-fd", "Pass the open descriptors in `LIST` on, as 3,5", opts.preserveList),
+		cmdkit.Func("preserve-fds", "Pass `NUMBER` of open descriptors on, from 3", func(s string) (err error) {
+			opts.keepCount, err = values.Count(s)
+			return err
+		}),
 		cmdkit.Bool(&opts.Privileged, "privileged", "Give the command all capabilities"),
 		cmdkit.Bool(&opts.Terminal, "tty t", "Give the command a terminal"),
 		cmdkit.String(&opts.User, "user u", "Run as `USER[:GROUP]`"),
 		cmdkit.String(&opts.WorkDir, "workdir w", "Run in `DIR` of the container"))
 	return &cli.Command{
 		Name: "exec", Usage: "Run a command in a running container", ArgsUsage: "[CONTAINER] COMMAND [ARG...]",
-		Flags:  append(flags, cmdkit.Later("no-session preserve-fd preserve-fds")...),
+		Flags:  flags,
 		Action: func(c *cli.Context) error { return execIn(c.Context, env, &opts, c.Args().Slice()) },
 	}
 }
@@ -58,6 +66,9 @@ func execIn(ctx context.Context, env *cmdkit.Env, opts *execOptions, operands []
 		if err := values.AbsolutePath(opts.WorkDir); err != nil {
 			return cmdkit.Usagef("invalid --workdir %q: %s", opts.WorkDir, err)
 		}
+	}
+	if opts.PreserveFD, err = opts.preserved(); err != nil {
+		return err
 	}
 	opts.Command, opts.Env = command, opts.env.list()
 	opts.Stdin, opts.Stdout, opts.Stderr = stdin(env, opts.interactive), env.OutFile, env.ErrFile

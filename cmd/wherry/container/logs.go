@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"strconv"
@@ -20,6 +21,7 @@ type logsOptions struct {
 	libpod.LogsOptions
 	latest bool
 	names  bool
+	color  bool
 }
 
 // Logs is `wherry logs`.
@@ -33,7 +35,8 @@ func Logs(env *cmdkit.Env) *cli.Command {
 	}
 	return &cli.Command{
 		Name: "logs", Usage: "Show the output of containers", ArgsUsage: "[CONTAINER...]",
-		Flags: append([]cli.Flag{
+		Flags: []cli.Flag{
+			cmdkit.Bool(&opts.color, "color", "Put the container's name before each line, in a colour of its own"),
 			cmdkit.Bool(&opts.Details, "details", "Show the attributes of each line too"),
 			cmdkit.Bool(&opts.Follow, "follow f", "Go on until the container ends"),
 			cmdkit.Bool(&opts.latest, "latest l", "Of the newest container"),
@@ -42,7 +45,7 @@ func Logs(env *cmdkit.Env) *cli.Command {
 			cmdkit.Func("tail n", "Only the last `LINES`, or all", func(s string) error { return tail(&opts.Tail, s) }),
 			cmdkit.Bool(&opts.Timestamps, "timestamps t", "Put the time before each line"),
 			cmdkit.Func("until", "Only what is older than `TIME`", moment(&opts.Until)),
-		}, cmdkit.Later("color")...),
+		},
 		Action: func(c *cli.Context) error { return logs(c.Context, env, opts, c.Args().Slice()) },
 	}
 }
@@ -72,9 +75,10 @@ func logs(ctx context.Context, env *cmdkit.Env, opts logsOptions, refs []string)
 	if err != nil {
 		return err
 	}
-	if opts.names {
+	if opts.names || opts.color {
 		var lock sync.Mutex
-		out, errs := prefixed(&lock, env.Out, ref), prefixed(&lock, env.Err, ref)
+		prefix := opts.prefix(ref, 0)
+		out, errs := prefixed(&lock, env.Out, prefix), prefixed(&lock, env.Err, prefix)
 		defer out.flush()
 		defer errs.flush()
 		opts.Stdout, opts.Stderr = out, errs
@@ -94,7 +98,8 @@ func logsOfSeveral(ctx context.Context, env *cmdkit.Env, e *libpod.Engine, opts 
 	for i, ref := range refs {
 		read := func() {
 			own := opts.LogsOptions
-			out, err := prefixed(&lock, env.Out, ref), prefixed(&lock, env.Err, ref)
+			prefix := opts.prefix(ref, i)
+			out, err := prefixed(&lock, env.Out, prefix), prefixed(&lock, env.Err, prefix)
 			own.Stdout, own.Stderr = out, err
 			errs[i] = e.Logs(ctx, ref, own)
 			out.flush()
@@ -118,8 +123,17 @@ type linePrefixer struct {
 	rest   []byte // of a line that has not ended
 }
 
-func prefixed(lock *sync.Mutex, w io.Writer, name string) *linePrefixer {
-	return &linePrefixer{lock: lock, w: w, prefix: name + " | "}
+// prefix is the name that stands before the lines of the n-th container.
+func (o *logsOptions) prefix(name string, n int) string {
+	if !o.color {
+		return name + " | "
+	}
+	colours := []int{32, 33, 34, 35, 36, 31, 92, 93, 94, 95, 96, 91} // of a terminal: green, yellow, blue, ...
+	return fmt.Sprintf("\x1b[%dm%s |\x1b[0m ", colours[n%len(colours)], name)
+}
+
+func prefixed(lock *sync.Mutex, w io.Writer, prefix string) *linePrefixer {
+	return &linePrefixer{lock: lock, w: w, prefix: prefix}
 }
 
 // Write keeps an unfinished line until its end comes.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
@@ -26,7 +27,7 @@ func Wait(env *cmdkit.Env) *cli.Command {
 	return &cli.Command{
 		Name: "wait", Usage: "Wait until containers end and print their exit codes", ArgsUsage: "[CONTAINER...]",
 		Flags: []cli.Flag{
-			cmdkit.Func("condition", "Wait for `not-running|next-exit|removed|running`", opts.condition),
+			cmdkit.Func("condition", "Wait for `"+strings.Join(libpod.WaitConditions(), "|")+"`; of several the first counts", opts.condition),
 			cmdkit.Bool(&opts.first, "exit-first-match", "Stop waiting when the first container is done"),
 			cmdkit.Bool(&opts.ignore, "ignore", "An unknown container counts as -1 and is no error"),
 			cmdkit.Bool(&opts.latest, "latest l", "The newest container"),
@@ -43,14 +44,8 @@ func Wait(env *cmdkit.Env) *cli.Command {
 }
 
 func (o *waitOptions) condition(s string) error {
-	switch s {
-	case "not-running", "next-exit", "removed", "running", "stopped", "exited":
-		o.conditions = []string{s}
-		return nil
-	case "healthy", "unhealthy", "created", "paused", "configured", "initialized", "removing", "stopping":
-		return fmt.Errorf("this condition is not there yet")
-	}
-	return fmt.Errorf("it is not-running, next-exit, removed or running")
+	o.conditions = append(o.conditions, s)
+	return values.OneOf(s, libpod.WaitConditions()...)
 }
 
 func wait(ctx context.Context, env *cmdkit.Env, opts waitOptions, operands []string) error {
@@ -62,27 +57,23 @@ func wait(ctx context.Context, env *cmdkit.Env, opts waitOptions, operands []str
 		}
 		operands = []string{ref}
 	}
-	condition := ""
-	if len(opts.conditions) > 0 {
-		condition = opts.conditions[0]
-	}
 	if opts.first {
-		return waitFirst(ctx, env, e, condition, operands, opts.ignore)
+		return waitFirst(ctx, env, e, opts.conditions, operands, opts.ignore)
 	}
 	return cmdkit.Each(env, operands, func(ref string) (string, error) {
-		return waitOne(ctx, e, ref, condition, opts.ignore)
+		return waitOne(ctx, e, ref, opts.conditions, opts.ignore)
 	})
 }
 
-func waitOne(ctx context.Context, e *libpod.Engine, ref, condition string, ignore bool) (string, error) {
-	code, err := e.Wait(ctx, ref, condition)
+func waitOne(ctx context.Context, e *libpod.Engine, ref string, conditions []string, ignore bool) (string, error) {
+	code, err := e.WaitAny(ctx, ref, conditions)
 	if ignore && errors.Is(err, errdefs.ErrNotFound) {
 		return "-1", nil
 	}
 	return strconv.Itoa(code), err
 }
 
-func waitFirst(ctx context.Context, env *cmdkit.Env, e *libpod.Engine, condition string, refs []string, ignore bool) error {
+func waitFirst(ctx context.Context, env *cmdkit.Env, e *libpod.Engine, conditions []string, refs []string, ignore bool) error {
 	type outcome struct {
 		line string
 		err  error
@@ -92,7 +83,7 @@ func waitFirst(ctx context.Context, env *cmdkit.Env, e *libpod.Engine, condition
 	done := make(chan outcome, len(refs))
 	for _, ref := range refs {
 		go func() {
-			line, err := waitOne(ctx, e, ref, condition, ignore)
+			line, err := waitOne(ctx, e, ref, conditions, ignore)
 			done <- outcome{line, err}
 		}()
 	}
