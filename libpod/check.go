@@ -25,9 +25,12 @@ type Problem struct {
 
 // Check compares the store with what it should be, the kernel with what the store says, and with repair mends what a
 // kill or a crash may have left. It is safe beside other commands: what somebody holds the lock of is in the making.
-func (e *Engine) Check(ctx context.Context, repair bool) ([]Problem, error) {
-	k := &checker{e: e, repair: repair}
-	steps := []func(context.Context) error{k.records, k.names, k.runDirs, k.runtimeDirs, k.volumes, k.secretRecords, k.trash, k.images}
+func (e *Engine) Check(ctx context.Context, opts CheckOptions) ([]Problem, error) {
+	k := &checker{e: e, opts: opts}
+	steps := []func(context.Context) error{k.records, k.names, k.runDirs, k.runtimeDirs, k.volumes, k.secretRecords, k.trash}
+	if !opts.Quick {
+		steps = append(steps, k.images, k.layers)
+	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return k.found, err
@@ -37,15 +40,15 @@ func (e *Engine) Check(ctx context.Context, repair bool) ([]Problem, error) {
 }
 
 type checker struct {
-	e      *Engine
-	repair bool
-	found  []Problem
+	e     *Engine
+	opts  CheckOptions
+	found []Problem
 }
 
 // report notes a problem and, when asked, mends it.
 func (k *checker) report(object, text string, mend func() error) {
 	p := Problem{Object: object, Text: text, Fatal: mend == nil}
-	if k.repair && mend != nil {
+	if k.opts.Repair && mend != nil {
 		if err := mend(); err != nil {
 			p.Text += fmt.Sprintf(" (repair: %v)", err)
 		} else {
@@ -78,11 +81,11 @@ func (k *checker) record(id string) {
 	}
 	c, err := e.load(id)
 	if errors.Is(err, errdefs.ErrBroken) && e.readRecord(id, record.ConfigFile, &record.Config{}) == nil {
-		k.report(object, strings.TrimPrefix(err.Error(), object+" "), func() error { return e.mendState(id) })
+		k.report(object, strings.TrimPrefix(err.Error(), object+" "), func() error { return e.mend(id) })
 		return
 	}
 	if err != nil {
-		k.report(object, strings.TrimPrefix(err.Error(), object+" "), nil)
+		k.beyondRepair(object, strings.TrimPrefix(err.Error(), object+" "), func() error { return e.discardContainer(id) })
 		return
 	}
 	object = "container " + c.name()
@@ -95,7 +98,7 @@ func (k *checker) record(id string) {
 		k.report(object, "its name is not claimed", func() error { return e.containers.Claim(c.name(), id, e.keepsName(c.name())) })
 	}
 	if _, err := e.images.Lookup(context.Background(), c.Image.ID); err != nil { // a look-up is short: nothing to cancel
-		k.report(object, "its image is broken or gone: "+err.Error(), nil)
+		k.beyondRepair(object, "its image is broken or gone: "+err.Error(), func() error { return e.discardContainer(id) })
 	}
 }
 
@@ -104,6 +107,20 @@ func ignoreGone(err error) error {
 		return nil
 	}
 	return err
+}
+
+// mend makes a record readable again. The caller holds the lock.
+func (e *Engine) mend(id string) error {
+	if err := e.readRecord(id, record.UpdateFile, &record.Update{}); errors.Is(err, errdefs.ErrBroken) {
+		// The wish is again what it was when the container was made.
+		if err := os.Remove(filepath.Join(e.dirs.Container(id), record.UpdateFile)); err != nil {
+			return err
+		}
+	}
+	if err := e.readRecord(id, record.StateFile, &record.State{}); errors.Is(err, errdefs.ErrBroken) {
+		return e.mendState(id)
+	}
+	return nil
 }
 
 // mendState replaces a state that cannot be read by what is known without it. The caller holds the lock.
@@ -193,12 +210,14 @@ func (k *checker) volumes(context.Context) error {
 		if err != nil || lock == nil {
 			continue
 		}
-		_, loadErr := e.loadVolume(name)
+		rec, loadErr := e.loadVolume(name)
 		switch {
 		case !e.volumes.Complete(name):
 			k.report("volume "+name, "its creator was killed before it was complete", func() error { return e.volumes.Remove(name) })
 		case loadErr != nil:
-			k.report("volume "+name, loadErr.Error(), nil)
+			k.beyondRepair("volume "+name, loadErr.Error(), func() error { return e.discardVolume(name) })
+		default:
+			k.imports(rec)
 		}
 		lock.Unlock()
 	}
@@ -221,7 +240,7 @@ func (k *checker) images(ctx context.Context) error {
 		if p.Image != "" {
 			object = "image " + shortID(p.Image)
 		}
-		k.report(object, p.Err.Error(), nil)
+		k.beyondRepair(object, p.Err.Error(), k.removeImage(p))
 	}
 	return err
 }

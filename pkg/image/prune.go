@@ -24,13 +24,13 @@ func (s *Session) Prune(ctx context.Context, opts option.Prune) (Pruned, error) 
 	}
 	var out Pruned
 	err = s.names.WithImagesExclusive(ctx, func() error {
-		out, err = s.pruneLocked(ctx, filter, opts.All)
+		out, err = s.pruneLocked(ctx, filter, opts)
 		return err
 	})
 	return out, explainLocal("prune images", err)
 }
 
-func (s *Session) pruneLocked(ctx context.Context, filter list.Filter, all bool) (Pruned, error) {
+func (s *Session) pruneLocked(ctx context.Context, filter list.Filter, opts option.Prune) (Pruned, error) {
 	users, err := Users(s.cfg.Dirs)
 	if err != nil {
 		return Pruned{}, err
@@ -43,13 +43,14 @@ func (s *Session) pruneLocked(ctx context.Context, filter list.Filter, all bool)
 	if err != nil {
 		return Pruned{}, err
 	}
+	all := opts.All
 	if value, given := filter.DanglingGiven(); given {
 		all = !value
 	}
 	var out Pruned
 	for i := range images {
 		img := &images[i]
-		if img.ReadOnly || (!all && !list.IsDangling(*img)) || len(usersOf(users, img.ID)) > 0 ||
+		if opts.Layers || img.ReadOnly || (!all && !list.IsDangling(*img)) || len(usersOf(users, img.ID)) > 0 ||
 			(!all && hasChild(images, img)) || !s.matches(filter, img) {
 			continue
 		}

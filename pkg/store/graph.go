@@ -49,6 +49,7 @@ type imageRecord struct {
 	Names     []string          `json:"names"`
 	History   []string          `json:"names-history"`
 	TopLayer  string            `json:"layer"`
+	Mapped    []string          `json:"mapped-layers"`
 	DataNames []string          `json:"big-data-names"`
 	Digests   map[string]string `json:"big-data-digests"`
 	Created   time.Time         `json:"created"`
@@ -59,6 +60,7 @@ type layerRecord struct {
 	Parent string         `json:"parent"`
 	Size   int64          `json:"diff-size"`
 	Flags  map[string]any `json:"flags"`
+	Made   time.Time      `json:"created"`
 }
 
 // incomplete layers are leftovers of a killed pull; containers/storage deletes them at its next write.

@@ -3,6 +3,9 @@ package system
 import (
 	"context"
 	"fmt"
+	"os/exec"
+	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
@@ -14,20 +17,42 @@ import (
 
 // Check is `wherry system check`.
 func Check(env *cmdkit.Env) *cli.Command {
-	var repair, quiet bool
+	opts := libpod.CheckOptions{MaxAge: 24 * time.Hour}
+	var quiet bool
 	return &cli.Command{
 		Name: "check", Usage: "Compare the store with what it should be, and repair it",
-		Flags: append([]cli.Flag{
-			cmdkit.Bool(&repair, "repair r", "Mend what can be mended without losing anything"),
+		Flags: []cli.Flag{
+			cmdkit.Bool(&opts.Force, "force f", "With --repair, remove what cannot be mended: containers, volumes and images that are broken"),
+			cmdkit.Duration(&opts.MaxAge, "max m", "How old a layer without an image may be, as `DURATION`: a pull may be at work on it"),
+			cmdkit.Bool(&opts.Quick, "quick q", "Leave images and layers out, which take longest"),
+			cmdkit.Bool(&opts.Repair, "repair r", "Mend what can be mended without losing anything"),
 			cmdkit.Bool(&quiet, "quiet", "Print nothing, only exit"),
-		}, cmdkit.Later("force,f max,m quick,q")...),
-		Action: func(c *cli.Context) error { return check(c.Context, env, repair, quiet) },
+		},
+		Action: func(c *cli.Context) error {
+			if opts.Force && !opts.Repair {
+				return cmdkit.Usagef("--force needs --repair")
+			}
+			return check(c.Context, env, opts, quiet)
+		},
 	}
 }
 
+// companion runs a command of the companion, which brings the libraries that write images.
+func companion(ctx context.Context, env *cmdkit.Env, args ...string) error {
+	cmd := exec.CommandContext(ctx, env.Dirs.Image(), args...)
+	cmd.Env = env.Environ()
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, strings.TrimPrefix(strings.TrimSpace(string(out)), "Error: "))
+	}
+	return nil
+}
+
 // check exits with 1 when something is wrong and was not repaired.
-func check(ctx context.Context, env *cmdkit.Env, repair, quiet bool) error {
-	problems, err := libpod.New(env.Dirs, libpod.EngineOptions{Warn: env.Warn}).Check(ctx, repair)
+func check(ctx context.Context, env *cmdkit.Env, opts libpod.CheckOptions, quiet bool) error {
+	opts.RemoveImage = func(id string) error { return companion(ctx, env, "rmi", "--force", id) }
+	opts.CollectLayers = func() error { return companion(ctx, env, "image", "prune", "--force", "--layers") }
+	problems, err := libpod.New(env.Dirs, libpod.EngineOptions{Warn: env.Warn}).Check(ctx, opts)
 	if err != nil {
 		return err
 	}

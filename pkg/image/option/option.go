@@ -88,6 +88,7 @@ type Remove struct {
 type Prune struct {
 	All     bool // every image without a container, not only those without a name
 	Force   bool // do not ask
+	Layers  bool // only layers that belong to no image
 	Raw     bool // print "deleted ID" lines and "reclaimed BYTES" for another program
 	Filters []string
 }
@@ -109,4 +110,18 @@ type Login struct {
 	PasswordStdin bool
 	GetLogin      bool
 	All           bool // logout: of every registry
+}
+
+// Commit is the options of commit.
+type Commit struct {
+	Author         string
+	Changes        []string // Dockerfile instructions that set the image's configuration
+	Config         string   // file with a configuration to merge, or JSON itself
+	Format         string   // oci, docker; empty: oci
+	IIDFile        string   // where to write the image's id
+	IncludeVolumes bool     // declare the container's volumes
+	Message        string
+	Pause          bool
+	Quiet          bool
+	Squash         bool // one layer with all files
 }
