@@ -70,7 +70,7 @@ func TestLogFormatOnDisk(t *testing.T) {
 
 func TestLogsShow(t *testing.T) {
 	t.Parallel()
-	name := finished(t, `for i in 1 2 3 4 5; do echo line $i; done; echo err >&2; sleep 0.05; printf last`, "--label", "role=x", "--log-opt", "labels=role")
+	name := finished(t, `for i in 1 2 3 4 5; do echo line $i; done; echo err >&2; sleep 0.5; printf last`, "--label", "role=x", "--log-opt", "labels=role")
 	r := shared.Try(t, "logs", name)
 	if r.Stdout != "line 1\nline 2\nline 3\nline 4\nline 5\nlast" || r.Stderr != "err\n" {
 		t.Errorf("%q %q", r.Stdout, r.Stderr)
