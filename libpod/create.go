@@ -70,6 +70,9 @@ func (e *Engine) createFrom(ctx context.Context, opts CreateOptions, dur atomicf
 			return err
 		}
 		c = &container{Config: opts.Config, state: record.State{Status: record.Created}, image: img}
+		if err := e.settleMounts(ctx, &c.Config, opts); err != nil {
+			return err
+		}
 		if err := mergeImage(&c.Config, img, opts); err != nil {
 			return err
 		}
@@ -77,6 +80,9 @@ func (e *Engine) createFrom(ctx context.Context, opts CreateOptions, dur atomicf
 			return err
 		}
 		if err := opts.Systemd.apply(&c.Config); err != nil {
+			return err
+		}
+		if err := e.settleNetwork(&c.Config, img); err != nil {
 			return err
 		}
 		if err := e.settleNamespaces(&c.Config, opts, img.Lower); err != nil {
@@ -262,7 +268,7 @@ func mergeImage(cfg *record.Config, img *store.Image, opts CreateOptions) error 
 	p.User = firstOf(opts.User, from.User)
 	cfg.Labels = mergeLabels(from.Labels, cfg.Labels)
 	cfg.Lifecycle.StopSignal = firstOf(cfg.Lifecycle.StopSignal, from.StopSignal)
-	cfg.Mounts = addImageVolumes(cfg.Mounts, from.Volumes)
+	cfg.Mounts = addImageVolumes(cfg.Mounts, from.Volumes, opts.ImageVolume)
 	cfg.Rootfs.Volatile = cfg.Lifecycle.AutoRemove
 	if cfg.Health == nil && !opts.NoHealth {
 		cfg.Health = imageHealth(img)

@@ -219,7 +219,7 @@ func (s *startup) mountForFiles(ctx context.Context, v *fileView, in *spec.Input
 		default:
 			continue
 		}
-		if errors.Is(err, errdefs.ErrNotFound) {
+		if errors.Is(err, errdefs.ErrNotFound) || err == nil && got.Type != "bind" {
 			continue
 		}
 		if err == nil {

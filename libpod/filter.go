@@ -160,6 +160,15 @@ func (e *Engine) ageTest(key, ref string) (rowTest, error) {
 }
 
 func untilTest(value string) (rowTest, error) {
+	limit, err := parseWhen("until", value)
+	if err != nil {
+		return nil, err
+	}
+	return func(s *Summary) bool { return s.Created.Before(limit) }, nil
+}
+
+// parseWhen reads a filter's point in time: an age, a time, or seconds since 1970.
+func parseWhen(key, value string) (time.Time, error) {
 	limit, err := time.Parse(time.RFC3339, value)
 	if age, ageErr := time.ParseDuration(value); ageErr == nil {
 		limit, err = time.Now().Add(-age), nil
@@ -168,7 +177,7 @@ func untilTest(value string) (rowTest, error) {
 		limit, err = time.Unix(seconds, 0), nil
 	}
 	if err != nil {
-		return nil, errdefs.New(errdefs.ErrInvalid, "invalid filter until=%s (a duration as 24h, or a time as 2026-01-31T15:04:05Z)", value)
+		return limit, errdefs.New(errdefs.ErrInvalid, "invalid filter %s=%s (a duration as 24h, or a time as 2026-01-31T15:04:05Z)", key, value)
 	}
-	return func(s *Summary) bool { return s.Created.Before(limit) }, nil
+	return limit, nil
 }

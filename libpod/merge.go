@@ -36,14 +36,17 @@ func mergeLabels(image, user map[string]string) map[string]string {
 	return labels
 }
 
-// addImageVolumes adds an anonymous volume for each VOLUME of the image that no mount of the user covers, and names
-// the user's anonymous ones.
-func addImageVolumes(mounts []record.Mount, volumes map[string]struct{}) []record.Mount {
+// addImageVolumes adds an anonymous volume, or what as says, for each VOLUME of the image that no mount of the user
+// covers, and names the user's anonymous ones.
+func addImageVolumes(mounts []record.Mount, volumes map[string]struct{}, as record.ImageVolume) []record.Mount {
 	mounts = slices.Clone(mounts)
 	for i := range mounts {
 		if mounts[i].Type == "volume" && mounts[i].Source == "" {
 			mounts[i].Source, mounts[i].Anonymous = newVolumeName(), true
 		}
+	}
+	if as == record.ImageVolumeIgnore {
+		return mounts
 	}
 	var targets []string
 	for target := range volumes {
@@ -51,7 +54,11 @@ func addImageVolumes(mounts []record.Mount, volumes map[string]struct{}) []recor
 	}
 	slices.Sort(targets)
 	for _, target := range targets {
-		if !slices.ContainsFunc(mounts, func(m record.Mount) bool { return m.Target == target }) {
+		switch {
+		case slices.ContainsFunc(mounts, func(m record.Mount) bool { return m.Target == target }):
+		case as == record.ImageVolumeTmpfs:
+			mounts = append(mounts, record.Mount{Type: "tmpfs", Target: target, Options: []string{"exec"}})
+		default:
 			mounts = append(mounts, record.Mount{Type: "volume", Source: newVolumeName(), Target: target, Anonymous: true})
 		}
 	}

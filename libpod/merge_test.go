@@ -49,7 +49,7 @@ func TestMergeImageCommand(t *testing.T) {
 
 func TestImageVolumes(t *testing.T) {
 	mounts := []record.Mount{{Type: "bind", Source: "/s", Target: "/data"}, {Type: "volume", Target: "/anon"}}
-	got := addImageVolumes(mounts, map[string]struct{}{"/data": {}, "/more": {}})
+	got := addImageVolumes(mounts, map[string]struct{}{"/data": {}, "/more": {}}, "")
 	if len(got) != 3 || got[2].Target != "/more" || !got[2].Anonymous || len(got[2].Source) != idLength {
 		t.Errorf("got %+v", got)
 	}

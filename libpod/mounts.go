@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -15,31 +14,15 @@ import (
 	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/libpod/spec"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
-	"github.com/wherry-containers/wherry/pkg/faultpoint"
+	"github.com/wherry-containers/wherry/pkg/hostfacts"
 	"github.com/wherry-containers/wherry/pkg/safepath"
 )
-
-// makeVolumes makes the volumes that cfg names and that are not there.
-func (e *Engine) makeVolumes(_ context.Context, cfg *record.Config) error {
-	for _, m := range cfg.Mounts {
-		if m.Type != "volume" {
-			continue
-		}
-		if err := checkVolumeName(m.Source); err != nil {
-			return err
-		}
-		if _, err := e.makeVolume(m.Source, nil, m.Anonymous); err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
-	}
-	return nil
-}
 
 // mounts turns the wished mounts into the runtime's. Shorter targets come first, so that a mount inside another is
 // seen.
 func (s *startup) mounts(ctx context.Context, in *spec.Input) ([]specs.Mount, error) {
 	root := in.Root
-	wished := slices.Clone(s.c.Mounts)
+	wished := withTmpfs(s.c.Mounts, s.c.Rootfs)
 	slices.SortStableFunc(wished, func(a, b record.Mount) int { return len(a.Target) - len(b.Target) })
 	list := make([]specs.Mount, 0, len(wished))
 	for _, m := range wished {
@@ -47,13 +30,17 @@ func (s *startup) mounts(ctx context.Context, in *spec.Input) ([]specs.Mount, er
 		var err error
 		switch m.Type {
 		case "bind":
-			got, err = bindMount(m, root)
+			got, err = s.bindMount(ctx, m, root)
 		case "volume":
 			got, err = s.volumeMount(ctx, m, root)
-		case "tmpfs":
+		case "image":
+			got, err = s.imageMount(ctx, m, root)
+		case "tmpfs", "ramfs":
 			got, err = tmpfsMount(in, m)
+		case "devpts":
+			got = devptsMount(m)
 		default:
-			err = errdefs.New(errdefs.ErrUnsupported, "mount type %q is not there yet (bind, volume and tmpfs are)", m.Type)
+			err = errdefs.New(errdefs.ErrUnsupported, "mount type %q is not known to this version of wherry", m.Type)
 		}
 		if err != nil {
 			return nil, err
@@ -66,26 +53,106 @@ func (s *startup) mounts(ctx context.Context, in *spec.Input) ([]specs.Mount, er
 	return list, giveAway(in, wished, list)
 }
 
-func bindMount(m record.Mount, root string) (specs.Mount, error) {
-	source, err := os.Stat(m.Source)
+func (s *startup) bindMount(ctx context.Context, m record.Mount, root string) (specs.Mount, error) {
+	info, err := os.Stat(m.Source)
 	if errors.Is(err, fs.ErrNotExist) && m.MakeSource {
 		if err = os.MkdirAll(m.Source, 0o755); err != nil {
 			return specs.Mount{}, errdefs.New(errdefs.ErrInvalid, "cannot make %q, the source of the mount at %q: %v", m.Source, m.Target, err)
 		}
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return specs.Mount{}, errdefs.New(errdefs.ErrNotFound, "source %q of the mount at %q does not exist (make it first, or use -v, which does)", m.Source, m.Target)
-	} else if err != nil {
-		return specs.Mount{}, errdefs.New(errdefs.ErrInvalid, "source of the mount at %q: %v", m.Target, err)
+	if err != nil {
+		return specs.Mount{}, sourceError(m, err)
 	}
-	if err := checkKind(m, source, root); err != nil {
+	if err := checkKind(m, info, root); err != nil {
+		return specs.Mount{}, err
+	}
+	return s.hostMount(ctx, m, m.Source)
+}
+
+// sourceError says what is wrong with the source of a bind mount.
+func sourceError(m record.Mount, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return errdefs.New(errdefs.ErrNotFound, "bind source path %q of the mount at %q does not exist (make it first, or use -v, which does)", m.Source, m.Target)
+	}
+	return errdefs.New(errdefs.ErrInvalid, "source of the mount at %q: %v", m.Target, err)
+}
+
+// hostMount binds source, or an overlay of it.
+func (s *startup) hostMount(ctx context.Context, m record.Mount, source string) (specs.Mount, error) {
+	if err := relabel(m, source); err != nil {
+		return specs.Mount{}, err
+	}
+	var err error
+	switch {
+	case m.Overlay:
+		source, err = s.overlaid(ctx, m, source)
+	case s.peers[m.Target] != nil:
+		source, err = s.peer(m.Target)
+	}
+	if err != nil {
 		return specs.Mount{}, err
 	}
 	kind := "rbind"
 	if m.NonRecurs {
 		kind = "bind"
 	}
-	return specs.Mount{Type: "bind", Source: m.Source, Destination: m.Target, Options: bindOptions(m, kind)}, nil
+	options, err := bindOptions(m, kind, source)
+	return specs.Mount{Type: "bind", Source: source, Destination: m.Target, Options: options}, err
+}
+
+// relabel is for SELinux; where that is off, the label means nothing, as in Podman.
+func relabel(m record.Mount, source string) error {
+	if m.Relabel == "" || !hostfacts.SELinux() {
+		return nil
+	}
+	return errdefs.New(errdefs.ErrUnsupported, "option %s of the mount at %q: wherry does not relabel (leave it out, and chcon -R -t container_file_t %s yourself)", m.Relabel, m.Target, source)
+}
+
+func (s *startup) imageMount(ctx context.Context, m record.Mount, root string) (specs.Mount, error) {
+	source, err := s.imageSource(ctx, m)
+	if err != nil {
+		return specs.Mount{}, err
+	}
+	info, err := os.Stat(source)
+	if err != nil {
+		return specs.Mount{}, err
+	}
+	if err := checkKind(m, info, root); err != nil {
+		return specs.Mount{}, err
+	}
+	options, err := bindOptions(m, "rbind", source)
+	return specs.Mount{Type: "bind", Source: source, Destination: m.Target, Options: options}, err
+}
+
+func devptsMount(m record.Mount) specs.Mount {
+	options := []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666"}
+	if !slices.ContainsFunc(m.Options, func(o string) bool { return strings.HasPrefix(o, "mode=") }) {
+		options = append(options, "mode=0620")
+	}
+	options = append(options, m.Options...)
+	if m.ReadOnly {
+		options = append(options, "ro")
+	}
+	return specs.Mount{Type: "devpts", Source: "devpts", Destination: m.Target, Options: options}
+}
+
+// withTmpfs adds the tmpfs that go with a read-only root, where nothing else is mounted.
+func withTmpfs(wished []record.Mount, r record.Rootfs) []record.Mount {
+	mounts := slices.Clone(wished)
+	if !r.ReadOnly || !r.Tmpfs {
+		return mounts
+	}
+	for _, target := range []string{"/run", "/tmp", "/var/tmp"} {
+		taken := slices.ContainsFunc(wished, func(m record.Mount) bool { return m.Target == target })
+		options := []string{"exec", "tmpcopyup"}
+		if target != "/run" {
+			options = append(options, "mode=1777")
+		}
+		if !taken {
+			mounts = append(mounts, record.Mount{Type: "tmpfs", Target: target, Options: options})
+		}
+	}
+	return mounts
 }
 
 // makeTarget makes the directory that a link of the image at m's target points to. The runtime makes missing targets,
@@ -120,12 +187,24 @@ func checkKind(m record.Mount, source os.FileInfo, root string) error {
 	return nil
 }
 
-func bindOptions(m record.Mount, kind string) []string {
+// bindOptions are the runtime's. What is mounted below a read-only source is read-only too where the kernel can do that,
+// as in Docker.
+func bindOptions(m record.Mount, kind, source string) ([]string, error) {
 	options := append([]string{kind, firstOf(m.Propagation, "rprivate")}, kernelOptions(m.Options)...)
-	if m.ReadOnly {
-		options = append(options, "ro")
+	if !m.ReadOnly {
+		return options, nil
 	}
-	return options
+	options = append(options, "ro")
+	if kind == "bind" || m.Below == "writable" || !hasMountsBelow(source) {
+		return options, nil
+	}
+	switch {
+	case canReachBelow():
+		options = append(options, "rro")
+	case m.Below == "readonly":
+		return nil, errdefs.New(errdefs.ErrUnsupported, "bind-recursive=readonly of the mount at %q needs Linux 5.12", m.Target)
+	}
+	return options, nil
 }
 
 // kernelOptions leaves out what is ours to do.
@@ -138,13 +217,13 @@ func kernelOptions(options []string) []string {
 func tmpfsMount(in *spec.Input, m record.Mount) (specs.Mount, error) {
 	options := []string{"nosuid", "nodev", "noexec"}
 	if over, err := safepath.StatIn(in.Root, m.Target); err == nil && over.IsDir() {
-		like, err := ownerOptions(in, over)
+		like, err := ownerOptions(in, over, m.Type)
 		if err != nil {
 			return specs.Mount{}, err
 		}
 		options = append(options, like...)
 	} else if err == nil {
-		return specs.Mount{}, errdefs.New(errdefs.ErrInvalid, "cannot mount a tmpfs over %q, which is a file in the image", m.Target)
+		return specs.Mount{}, errdefs.New(errdefs.ErrInvalid, "cannot mount a %s over %q, which is a file in the image", m.Type, m.Target)
 	}
 	options = append(options, kernelOptions(m.Options)...)
 	options = slices.DeleteFunc(options, func(o string) bool {
@@ -154,62 +233,22 @@ func tmpfsMount(in *spec.Input, m record.Mount) (specs.Mount, error) {
 	if m.ReadOnly {
 		options = append(options, "ro")
 	}
-	return specs.Mount{Type: "tmpfs", Source: "tmpfs", Destination: m.Target, Options: options}, nil
+	if givesAway(m) {
+		options = append(options, fmt.Sprintf("uid=%d", in.User.UID), fmt.Sprintf("gid=%d", in.User.GID))
+	}
+	return specs.Mount{Type: m.Type, Source: m.Type, Destination: m.Target, Options: options}, nil
 }
 
-// ownerOptions are the options that give a tmpfs the mode and the owner of a directory.
-func ownerOptions(in *spec.Input, dir os.FileInfo) ([]string, error) {
+// ownerOptions are the options that give a tmpfs the mode and the owner of a directory; a ramfs knows only modes.
+func ownerOptions(in *spec.Input, dir os.FileInfo, fstype string) ([]string, error) {
 	uids, gids, err := spec.IDMappings(*in)
 	st, ok := dir.Sys().(*syscall.Stat_t)
 	if err != nil || !ok {
 		return nil, err
 	}
-	return []string{fmt.Sprintf("mode=%o", st.Mode&0o7777), fmt.Sprintf("uid=%d", inner(uids, st.Uid)), fmt.Sprintf("gid=%d", inner(gids, st.Gid))}, nil
-}
-
-// volumeMount mounts a volume, which is made again if it was removed meanwhile. A fresh one takes over the content of
-// the image's directory.
-func (s *startup) volumeMount(ctx context.Context, m record.Mount, root string) (specs.Mount, error) {
-	e := s.e
-	if _, err := e.makeVolume(m.Source, nil, m.Anonymous); err != nil && !errors.Is(err, fs.ErrExist) {
-		return specs.Mount{}, err
+	mode := fmt.Sprintf("mode=%o", st.Mode&0o7777)
+	if fstype == "ramfs" {
+		return []string{mode}, nil
 	}
-	source := filepath.Join(e.volumes.Path(m.Source), volumeData)
-	err := e.volumes.WithLock(ctx, m.Source, func() error {
-		rec, err := e.loadVolume(m.Source)
-		if err != nil || !rec.Fresh {
-			return err
-		}
-		if !m.NoCopy {
-			if err := copyUp(ctx, root, m.Target, source); err != nil {
-				return fmt.Errorf("copy the image's %q into volume %q: %w", m.Target, m.Source, err)
-			}
-		}
-		faultpoint.Hit("volume.copied")
-		rec.Fresh = false
-		return e.writeVolume(rec)
-	})
-	if err != nil {
-		return specs.Mount{}, err
-	}
-	if m.SubPath != "" {
-		if source, err = subPath(source, m); err != nil {
-			return specs.Mount{}, err
-		}
-	}
-	return specs.Mount{Type: "bind", Source: source, Destination: m.Target, Options: bindOptions(m, "rbind")}, nil
-}
-
-// subPath resolves a directory inside a volume, whose content is not to be trusted: links do not lead out of it.
-func subPath(volume string, m record.Mount) (string, error) {
-	f, err := safepath.OpenIn(volume, m.SubPath, os.O_RDONLY, 0)
-	if err != nil {
-		return "", errdefs.New(errdefs.ErrNotFound, "volume %q has no %q to mount at %q (%v)", m.Source, m.SubPath, m.Target, errors.Unwrap(err))
-	}
-	defer f.Close()
-	real, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
-	if err != nil || !strings.HasPrefix(real+"/", volume+"/") {
-		return "", errdefs.New(errdefs.ErrInvalid, "volume-subpath %q leads out of volume %q", m.SubPath, m.Source)
-	}
-	return real, nil
+	return []string{mode, fmt.Sprintf("uid=%d", inner(uids, st.Uid)), fmt.Sprintf("gid=%d", inner(gids, st.Gid))}, nil
 }

@@ -138,6 +138,8 @@ type VolumeCreateOptions struct {
 	Labels map[string]string
 	Opts   map[string]string
 	Ignore bool // an existing volume of the name is fine
+	UID    *int // owner of its directory; nil: the user
+	GID    *int
 }
 
 // Volume is one volume, as `volume inspect` shows it.

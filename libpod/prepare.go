@@ -54,7 +54,7 @@ func (s *startup) spawn(ctx context.Context, lock *recorddir.Lock) error {
 // configPipe makes the pipe from which crun reads its configuration, so that it need not be there when crun starts: a
 // sixth of a run is the time that crun takes to load its libraries. Other runtimes read the file more than once.
 func (s *startup) configPipe(opts *monitor.SpawnOptions) (feed *os.File, err error) {
-	if s.runtime.Kind != ociruntime.Crun || s.c.Health != nil {
+	if s.runtime.Kind != ociruntime.Crun || s.c.Health != nil || s.hides() {
 		return nil, nil
 	}
 	err = os.Symlink(monitor.RuntimeConfig, s.configFile())
@@ -84,18 +84,31 @@ func (s *startup) holdConfig(feed *os.File, opts *monitor.SpawnOptions) {
 	s.config = feed
 }
 
-// mountRoot mounts the container's root file system in this thread's mount namespace.
+// mountRoot mounts the container's root file system in this thread's mount namespace. What `mount` keeps mounted is shown
+// there too: a read-write layer must not be mounted twice.
 func (s *startup) mountRoot(ctx context.Context, in *spec.Input) error {
+	if held := s.e.heldMount(s.c.ID); held != "" {
+		return rootfs.Bind(held, in.Root)
+	}
+	m, err := s.rootSpec(ctx, in)
+	if err != nil {
+		return err
+	}
+	return rootfs.Mount(ctx, m)
+}
+
+// rootSpec says what the container's root file system is made of.
+func (s *startup) rootSpec(ctx context.Context, in *spec.Input) (rootfs.Spec, error) {
 	img := s.c.image
 	if img == nil {
 		var err error
 		if img, err = s.e.images.Lookup(ctx, s.c.Image.ID); err != nil {
-			return fmt.Errorf("image of container %q: %w", s.c.name(), err)
+			return rootfs.Spec{}, fmt.Errorf("image of container %q: %w", s.c.name(), err)
 		}
 	}
 	found, err := rootfs.Detect(ctx, s.e.dirs)
 	if err != nil {
-		return err
+		return rootfs.Spec{}, err
 	}
 	if found.Fresh && found.Note != "" {
 		s.e.opts.Warn(found.Note)
@@ -109,10 +122,7 @@ func (s *startup) mountRoot(ctx context.Context, in *spec.Input) error {
 		Volatile: s.c.Rootfs.Volatile,
 		Driver:   found.Driver,
 	}
-	if err := s.mapRoot(ctx, in, img, &m); err != nil {
-		return err
-	}
-	return rootfs.Mount(ctx, m)
+	return m, s.mapRoot(ctx, in, img, &m)
 }
 
 // mapRoot gives a container with a user namespace of its own a root that is owned in its terms.
@@ -121,7 +131,12 @@ func (s *startup) mapRoot(ctx context.Context, in *spec.Input, img *store.Image,
 	if err != nil || uids == nil {
 		return err
 	}
-	mapped, err := rootfs.Mapped(ctx, s.e.dirs, img.TopLayer(), img.Lower, rootfs.Mapping{UIDs: uids, GIDs: gids})
+	mapping := rootfs.Mapping{UIDs: uids, GIDs: gids}
+	if len(m.Lower) > 0 && m.Driver == rootfs.Overlay && rootfs.CanIDMap(m.Lower[0]) {
+		m.IDMap = &mapping
+		return nil
+	}
+	mapped, err := rootfs.Mapped(ctx, s.e.dirs, img.TopLayer(), img.Lower, mapping)
 	m.Lower = []string{mapped}
 	return err
 }
@@ -136,6 +151,9 @@ func (s *startup) resolveInput(ctx context.Context, in *spec.Input) error {
 	if err != nil {
 		return err
 	}
+	if err := s.addAccounts(in, user); err != nil {
+		return err
+	}
 	in.User = spec.User{UID: user.UID, GID: user.GID, Groups: user.Groups, Home: user.Home}
 	if err := s.makeWorkDir(in); err != nil {
 		return err
@@ -143,16 +161,25 @@ func (s *startup) resolveInput(ctx context.Context, in *spec.Input) error {
 	if in.Mounts, err = s.mounts(ctx, in); err != nil {
 		return err
 	}
-	if in.Files, err = s.files(); err != nil {
+	if err := s.secrets(ctx, in); err != nil {
+		return err
+	}
+	if err := s.awaitNetwork(); err != nil {
+		return err
+	}
+	if in.Files, err = s.files(in); err != nil {
 		return err
 	}
 	if s.c.Process.Init {
-		if in.InitPath, err = findInit(s.e.dirs); err != nil {
+		if in.InitPath, err = findInit(s.e.dirs, s.c.Process.InitPath); err != nil {
 			return err
 		}
 	}
-	if s.c.Network.Mode == "private" {
-		in.NetworkPath = filepath.Join(s.runDir, netnsFile)
+	if in.CgroupNS, err = s.e.cgroupNS(&s.c.Config); err != nil {
+		return err
+	}
+	if in.NetworkPath, err = s.networkPath(in); err != nil {
+		return err
 	}
 	return s.filter(in)
 }
@@ -167,7 +194,7 @@ func (s *startup) specHost() (spec.Host, error) {
 	}
 	host := spec.Host{Rootless: h.rootless, Caps: permitted, RealUID: uint32(h.uid), RealGID: uint32(h.gid), UIDs: h.uids, GIDs: h.gids,
 		SELinux: hostfacts.SELinux(), AppArmor: hostfacts.AppArmor()}
-	if s.c.Network.Mode == "host" {
+	if s.c.Network.Mode == "host" || s.c.Namespaces.UTS == "host" {
 		host.Hostname, _ = os.Hostname() // only decorates the environment
 	}
 	if limits := s.c.Resources.Ulimits; len(limits) > 0 {
@@ -182,6 +209,10 @@ func (s *startup) specHost() (spec.Host, error) {
 	if s.c.Resources.OOMScoreAdj != nil {
 		host.OOMScoreAdj = hostfacts.OOMScoreAdj()
 	}
+	if s.c.Namespaces.IPC == "host" {
+		host.Mqueue = hostfacts.IsMqueue("/dev/mqueue")
+	}
+	host.Block = blockDevices(&s.c.Resources)
 	host.Devices, err = s.devices()
 	return host, err
 }
@@ -262,10 +293,11 @@ func (s *startup) filter(in *spec.Input) error {
 	return err
 }
 
-// job is what the monitor is told.
+// job is what the monitor is told. A runtime that starts early (configPipe) is told before specInput has run: nothing
+// here may depend on what that finds, or the container must be left out there.
 func (s *startup) job(sp *specs.Spec) monitor.Job {
 	c := s.c
-	start := ociruntime.Start{ID: c.ID, Bundle: filepath.Join(s.runDir, record.Bundle), PidFile: filepath.Join(s.runDir, record.PidFile),
+	start := ociruntime.Start{ID: c.ID, Bundle: s.bundle(), PidFile: filepath.Join(s.runDir, record.PidFile),
 		LogFile: filepath.Join(s.runDir, "runtime.log")}
 	// The default filter denies all system calls on keys: then the monitor's keyring is as good as one of its own, and does
 	// not count against the user's quota.
@@ -277,9 +309,12 @@ func (s *startup) job(sp *specs.Spec) monitor.Job {
 		ID: c.ID, Dir: s.e.dirs.Container(c.ID), RunDir: s.runDir, Trash: s.e.dirs.Trash(), Names: s.e.dirs.ContainerNames(), Name: c.name(),
 		Runtime: s.runtime.Path, StartArgs: s.runtime.StartArgs(start), Env: s.runtime.Env(),
 		Terminal: c.Process.Terminal, OpenStdin: c.Process.OpenStdin, StdinOnce: c.Process.StdinOnce,
-		Log: c.Log, LogAttrs: c.logAttrs(), LogTag: c.logTag(), LogFields: c.logFields(), Lifecycle: c.Lifecycle, Health: c.Health,
+		Log: c.Log, LogAttrs: c.logAttrs(), LogTag: c.logTag(), LogFields: c.logFields(), Events: eventLog(s.e.dirs), EventAttrs: c.eventAttrs(), Mounted: c.mountedVolumes(), Lifecycle: c.Lifecycle, Health: c.Health,
 		Cgroups: s.facts.Dirs(c.ID), Scope: s.facts.Scope(), Leftovers: s.runtime.Leftovers(c.ID), BootID: bootID(),
-		UplinkPid: filepath.Join(s.runDir, uplinkPidFile),
+		UplinkPid: filepath.Join(s.runDir, uplinkPidFile), AtEnd: s.e.afterRemoval(c),
+	}
+	if s.hides() {
+		job.Copied = filepath.Join(s.runtime.StateDir, c.ID, "config.json")
 	}
 	if c.Lifecycle.AutoRemove {
 		for _, m := range c.Mounts {
@@ -288,8 +323,8 @@ func (s *startup) job(sp *specs.Spec) monitor.Job {
 			}
 		}
 	}
+	job.ExecArgs = s.runtime.ExecArgs() // a health check may come later, by update
 	if c.Health != nil {
-		job.ExecArgs = s.runtime.ExecArgs()
 		job.ExecSpec, _ = lazyjson.Marshal(sp.Process) // was marshalled once already: it cannot fail
 	}
 	return job

@@ -66,6 +66,7 @@ func (e *Engine) startLocked(ctx context.Context, c *container, lock *recorddir.
 		}
 		defer s.client.Close()
 		s.proxies = attach.SigProxy
+		e.note(c, "attach")
 	}
 	err := s.run(ctx, lock)
 	if err != nil {
@@ -92,9 +93,13 @@ type startup struct {
 	client  *os.File // our end of the first attach connection
 	server  *os.File // the monitor's
 	monitor *monitor.Process
-	config  *os.File     // the runtime that is started already waits for its configuration from here; nil: it is not
-	proxies bool         // signals are handed on
-	proxy   *signalProxy // nil: they are not
+	config  *os.File            // the runtime that is started already waits for its configuration from here; nil: it is not
+	proxies bool                // signals are handed on
+	proxy   *signalProxy        // nil: they are not
+	net     *connection         // nil: it is on no networks
+	places  int                 // mount points of ours so far
+	peers   map[string]*os.File // by target: what is mounted shared with the host
+	hidden  []string            // variables from secrets, NAME=value: for the runtime alone
 }
 
 // run brings the container up. The state says "running" before anything runs, so that a kill at any point leaves a
@@ -103,6 +108,7 @@ func (s *startup) run(ctx context.Context, lock *recorddir.Lock) error {
 	if err := s.prepare(); err != nil {
 		return err
 	}
+	s.beginNetwork(ctx)
 	claimed := make(chan error, 1)
 	go func() { claimed <- s.claim() }()
 	err := onOwnThread(func() error { return s.launch(ctx, lock) })
@@ -122,6 +128,7 @@ func (s *startup) run(ctx context.Context, lock *recorddir.Lock) error {
 	}
 	s.c.live = live
 	faultpoint.Hit("start.started")
+	s.e.noteMounts(s.c)
 	s.keepFilter()
 	return nil
 }
@@ -129,8 +136,13 @@ func (s *startup) run(ctx context.Context, lock *recorddir.Lock) error {
 // prepare finds what the start needs and makes the run directory.
 func (s *startup) prepare() error {
 	var err error
-	s.facts = s.e.host().cgroup()
+	if s.facts, err = s.e.facts(&s.c.Config); err != nil {
+		return err
+	}
 	if s.runtime, err = s.findRuntime(); err != nil {
+		return err
+	}
+	if err := checkRuntime(s.runtime, &s.c.Config); err != nil {
 		return err
 	}
 	s.runtime.StateDir, s.runtime.Manager, s.runtime.Rootless = s.e.dirs.Runtime(), s.facts.Manager, s.e.host().rootless
@@ -201,7 +213,13 @@ func (s *startup) launch(ctx context.Context, lock *recorddir.Lock) error {
 	if err := s.uplink(ctx); err != nil {
 		return err
 	}
+	if err := s.commitNetwork(ctx); err != nil {
+		return err
+	}
 	if err := s.writeConfig(data); err != nil {
+		return fmt.Errorf("write runtime configuration: %w", err)
+	}
+	if err := s.hiddenBundle(sp); err != nil {
 		return fmt.Errorf("write runtime configuration: %w", err)
 	}
 	faultpoint.Hit("start.spec")
@@ -238,8 +256,14 @@ func (s *startup) feedRuntime(data []byte) error {
 
 // specInput mounts the root file system and resolves what the runtime's configuration depends on.
 func (s *startup) specInput(ctx context.Context) (in spec.Input, err error) {
-	in = spec.Input{Config: &s.c.Config, Root: s.rootTarget(), Cgroup: s.facts}
+	in = spec.Input{Config: &s.c.Config, Cgroup: s.facts}
 	if in.Host, err = s.specHost(); err != nil {
+		return in, err
+	}
+	if err := s.join(&in); err != nil {
+		return in, err
+	}
+	if in.Root, err = s.rootTarget(&in); err != nil {
 		return in, err
 	}
 	if err := s.mountRoot(ctx, &in); err != nil {
@@ -251,6 +275,9 @@ func (s *startup) specInput(ctx context.Context) (in spec.Input, err error) {
 
 // isolate gives this thread its own mount namespace.
 func (s *startup) isolate() error {
+	if err := s.keepPeers(); err != nil {
+		return err
+	}
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("make a mount namespace: %w", err)
 	}
@@ -284,6 +311,7 @@ func (s *startup) undo(ctx context.Context, cause error) error {
 		s.monitor.Kill()
 		s.killStarted(undoCtx)
 	}
+	s.undoNetwork()
 	s.c.live = nil
 	s.c.state = s.before
 	s.c.state.Error, s.c.state.ExitCode = cause.Error(), errdefs.ExitCode(cause)

@@ -6,16 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/pkg/atomicfile"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
-	"github.com/wherry-containers/wherry/pkg/events"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
 	"github.com/wherry-containers/wherry/pkg/nearest"
 )
@@ -32,24 +33,22 @@ type volumeRecord struct {
 	Anonymous bool
 	// Fresh volumes take the content of the image's directory at their first mount.
 	Fresh bool
+	// Importing says that an import is unpacked and to be moved to the data.
+	Importing bool `json:",omitempty"`
 }
 
-// VolumeCreate makes a volume of the local driver.
+// VolumeCreate makes a volume of the local driver. One of the name that is there is returned as it is, if it has the same
+// options.
 func (e *Engine) VolumeCreate(_ context.Context, opts VolumeCreateOptions) (*Volume, error) {
-	if opts.Driver != "" && opts.Driver != "local" {
-		return nil, errdefs.New(errdefs.ErrUnsupported, "volume driver %q is not there (only local is)", opts.Driver)
-	}
-	for key := range opts.Opts {
-		return nil, errdefs.New(errdefs.ErrUnsupported, "volume option %q is not there yet", key)
-	}
-	name := firstOf(opts.Name, newVolumeName())
-	if err := checkVolumeName(name); err != nil {
-		return nil, err
-	}
-	rec, err := e.makeVolume(name, opts.Labels, opts.Name == "")
+	anonymous := opts.Name == ""
+	opts.Name = firstOf(opts.Name, newVolumeName())
+	rec, err := e.makeVolume(opts, anonymous)
 	if errors.Is(err, fs.ErrExist) {
-		if rec, err = e.loadVolume(name); err != nil {
+		if rec, err = e.loadVolume(opts.Name); err != nil {
 			return nil, err
+		}
+		if !opts.Ignore && len(opts.Opts) > 0 && !maps.Equal(opts.Opts, rec.Volume.Options) {
+			return nil, errdefs.New(errdefs.ErrNameInUse, "volume %q is there already with other options (remove it first, or use --ignore)", opts.Name)
 		}
 	}
 	if err != nil {
@@ -70,33 +69,72 @@ func checkVolumeName(name string) error {
 
 // makeVolume makes a volume; fs.ErrExist when there is one of the name already. volume.json is the last step: a
 // directory without it is a killed creator's and is made anew.
-func (e *Engine) makeVolume(name string, labels map[string]string, anonymous bool) (*volumeRecord, error) {
-	lock, err := e.volumes.New(name)
-	if errors.Is(err, fs.ErrExist) {
-		lock, err = e.volumes.Acquire(name)
+func (e *Engine) makeVolume(opts VolumeCreateOptions, anonymous bool) (*volumeRecord, error) {
+	if opts.Driver != "" && opts.Driver != "local" {
+		return nil, errdefs.New(errdefs.ErrUnsupported, "volume driver %q is not there (only local is)", opts.Driver)
+	}
+	v, err := parseVolumeOpts(opts.Opts)
+	if err == nil {
+		err = v.checkRights(e.host().rootless)
+	}
+	if err == nil {
+		err = checkVolumeName(opts.Name)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("create volume %q: %w", name, err)
+		return nil, err
+	}
+	lock, err := e.volumes.New(opts.Name)
+	if errors.Is(err, fs.ErrExist) {
+		lock, err = e.volumes.Acquire(opts.Name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("create volume %q: %w", opts.Name, err)
 	}
 	defer lock.Unlock()
-	if e.volumes.Complete(name) {
-		return nil, fmt.Errorf("volume %q: %w", name, fs.ErrExist)
+	if e.volumes.Complete(opts.Name) {
+		return nil, fmt.Errorf("volume %q: %w", opts.Name, fs.ErrExist)
 	}
 	faultpoint.Hit("volume.dir")
-	data := filepath.Join(e.volumes.Path(name), volumeData)
+	data := e.volumeData(opts.Name)
 	if err := os.MkdirAll(data, 0o755); err != nil {
-		return nil, fmt.Errorf("create volume %q: %w", name, err)
+		return nil, fmt.Errorf("create volume %q: %w", opts.Name, err)
 	}
-	if labels == nil {
-		labels = map[string]string{}
+	if err := giveVolume(data, v, opts); err != nil {
+		return nil, fmt.Errorf("create volume %q: %w", opts.Name, err)
 	}
-	rec := &volumeRecord{Version: record.Version, Fresh: true, Anonymous: anonymous, Volume: Volume{Name: name, Driver: "local", Mountpoint: data,
-		CreatedAt: time.Now().UTC(), Labels: labels, Options: map[string]string{}, Scope: "local"}}
+	rec := &volumeRecord{Version: record.Version, Fresh: true, Anonymous: anonymous, Volume: Volume{Name: opts.Name, Driver: "local", Mountpoint: data,
+		CreatedAt: time.Now().UTC(), Labels: orEmptyMap(opts.Labels), Options: orEmptyMap(opts.Opts), Scope: "local"}}
 	if err := e.writeVolume(rec); err != nil {
 		return nil, err
 	}
-	e.noteVolume(name, "create")
+	e.noteVolume(opts.Name, "create")
 	return rec, nil
+}
+
+// giveVolume makes the wished user the owner of a volume's directory.
+func giveVolume(data string, v volumeMount, opts VolumeCreateOptions) error {
+	uid, gid := v.uid, v.gid
+	if opts.UID != nil {
+		uid = *opts.UID
+	}
+	if opts.GID != nil {
+		gid = *opts.GID
+	}
+	if uid < 0 && gid < 0 {
+		return nil
+	}
+	err := os.Chown(data, uid, gid)
+	if errors.Is(err, syscall.EINVAL) {
+		return errdefs.New(errdefs.ErrInvalid, "owner %d:%d is not in this user namespace (use smaller ids, or add a larger range to /etc/subuid and /etc/subgid)", uid, gid)
+	}
+	return err
+}
+
+func orEmptyMap(m map[string]string) map[string]string {
+	if m == nil {
+		return map[string]string{}
+	}
+	return m
 }
 
 func (e *Engine) writeVolume(rec *volumeRecord) error {
@@ -182,39 +220,6 @@ func (e *Engine) VolumeList(ctx context.Context, filters map[string][]string) ([
 	return list, nil
 }
 
-func (e *Engine) volumeFilter(ctx context.Context, filters map[string][]string) (func(*Volume) bool, error) {
-	var used map[string][]string
-	var tests []func(*Volume) bool
-	for key, values := range filters {
-		for _, value := range values {
-			switch key {
-			case "name":
-				tests = append(tests, func(v *Volume) bool { return strings.Contains(v.Name, value) })
-			case "label":
-				tests = append(tests, func(v *Volume) bool { return matchLabel(v.Labels, value) })
-			case "label!":
-				tests = append(tests, func(v *Volume) bool { return !matchLabel(v.Labels, value) })
-			case "driver":
-				tests = append(tests, func(v *Volume) bool { return v.Driver == value })
-			case "dangling":
-				want, err := parseBool(key, value)
-				if err != nil {
-					return nil, err
-				}
-				if used, err = e.volumeUsers(ctx); err != nil {
-					return nil, err
-				}
-				tests = append(tests, func(v *Volume) bool { return (len(used[v.Name]) == 0) == want })
-			default:
-				return nil, errdefs.New(errdefs.ErrInvalid, "unknown volume filter %q (name, label, driver, dangling)", key)
-			}
-		}
-	}
-	return func(v *Volume) bool {
-		return !slices.ContainsFunc(tests, func(ok func(*Volume) bool) bool { return !ok(v) })
-	}, nil
-}
-
 // volumeUsers maps each volume that a container names to those containers' ids.
 func (e *Engine) volumeUsers(_ context.Context) (map[string][]string, error) {
 	ids, err := e.containers.IDs()
@@ -233,24 +238,31 @@ func (e *Engine) volumeUsers(_ context.Context) (map[string][]string, error) {
 	return users, err
 }
 
-// VolumeRemove removes a volume that no container uses; with force also the containers that use it and do not run.
-func (e *Engine) VolumeRemove(ctx context.Context, name string, force bool) error {
+// VolumeRemoveOptions is what `volume rm` needs.
+type VolumeRemoveOptions struct {
+	Force   bool // remove the containers that use it too; an unknown volume is no error
+	Timeout *int // seconds until a container that runs is killed; nil: it must not run
+}
+
+// VolumeRemove removes a volume that no container uses; with Force also the containers that use it.
+func (e *Engine) VolumeRemove(ctx context.Context, name string, opts VolumeRemoveOptions) error {
 	if err := checkVolumeName(name); err != nil {
 		return err
 	}
-	if force {
+	if opts.Force {
 		users, err := e.volumeUsers(ctx)
 		if err != nil {
 			return err
 		}
 		for _, id := range users[name] {
-			if err := e.Remove(ctx, id, RemoveOptions{}); err != nil && !errors.Is(err, errdefs.ErrNotFound) {
+			err := e.Remove(ctx, id, RemoveOptions{Force: opts.Timeout != nil, Timeout: opts.Timeout})
+			if err != nil && !errors.Is(err, errdefs.ErrNotFound) {
 				return err
 			}
 		}
 	}
-	err := e.removeVolume(name, force)
-	if force && errors.Is(err, errdefs.ErrNotFound) {
+	err := e.removeVolume(name, opts.Force)
+	if opts.Force && errors.Is(err, errdefs.ErrNotFound) {
 		return nil
 	}
 	return err
@@ -276,6 +288,9 @@ func (e *Engine) removeVolume(name string, broken bool) error {
 	if len(users[name]) > 0 {
 		return errdefs.New(errdefs.ErrInUse, "volume %q is in use by %s (remove that container first)", name, e.displayNames(users[name]))
 	}
+	if err := e.unmountVolume(name); err != nil {
+		return err
+	}
 	if err := e.volumes.Remove(name); err != nil {
 		return err
 	}
@@ -292,30 +307,4 @@ func (e *Engine) displayNames(ids []string) string {
 		names = append(names, id)
 	}
 	return strings.Join(names, ", ")
-}
-
-// VolumePrune removes unused volumes: the anonymous ones, with all also the named ones. It returns their names and the
-// bytes they took.
-func (e *Engine) VolumePrune(ctx context.Context, filters map[string][]string, all bool) ([]string, int64, error) {
-	list, err := e.VolumeList(ctx, filters)
-	if err != nil {
-		return nil, 0, err
-	}
-	var removed []string
-	var reclaimed int64
-	for _, v := range list {
-		if !all && !v.Anonymous {
-			continue
-		}
-		size := treeSize(v.Mountpoint)
-		switch rmErr := e.removeVolume(v.Name, false); {
-		case rmErr == nil:
-			removed = append(removed, v.Name)
-			reclaimed += size
-		case !errors.Is(rmErr, errdefs.ErrInUse) && !errors.Is(rmErr, errdefs.ErrNotFound):
-			err = errors.Join(err, rmErr)
-		}
-	}
-	e.notePrune(events.Volume, reclaimed)
-	return removed, reclaimed, err
 }

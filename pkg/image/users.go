@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/wherry-containers/wherry/pkg/layout"
@@ -17,7 +18,8 @@ import (
 type User struct {
 	ID, Name string
 	Image    string   // id of the image
-	Layers   []string // of the image, top first: must stay as long as the container
+	Layers   []string // of the image, top first, and of the mounted ones: must stay as long as the container
+	Mounted  []string // ids of the images that it mounts
 	Running  bool
 }
 
@@ -25,10 +27,13 @@ type User struct {
 // missing or unknown do no harm.
 type containerConfig struct {
 	ID, Name string
-	Image    struct {
-		ID     string
-		Layers []string
-	}
+	Image    imageRef
+	Mounts   []struct{ Image *imageRef }
+}
+
+type imageRef struct {
+	ID     string
+	Layers []string
 }
 
 type containerLive struct {
@@ -66,6 +71,11 @@ func readUser(dirs layout.Dirs, id, boot string) (User, bool) {
 		return User{}, false
 	}
 	u := User{ID: id, Name: config.Name, Image: strings.TrimPrefix(config.Image.ID, "sha256:"), Layers: config.Image.Layers}
+	for _, m := range config.Mounts {
+		if m.Image != nil {
+			u.Mounted, u.Layers = append(u.Mounted, m.Image.ID), append(u.Layers, m.Image.Layers...)
+		}
+	}
 	var state struct{ Name string }
 	if readJSON(filepath.Join(dir, "state.json"), &state) && state.Name != "" {
 		u.Name = state.Name
@@ -92,11 +102,11 @@ func (u User) String() string {
 	return u.ID[:min(12, len(u.ID))]
 }
 
-// usersOf are the containers of one image.
+// usersOf are the containers that are made from an image or mount it.
 func usersOf(users []User, image string) []User {
 	var out []User
 	for _, u := range users {
-		if u.Image == image {
+		if u.Image == image || slices.Contains(u.Mounted, image) {
 			out = append(out, u)
 		}
 	}

@@ -25,12 +25,12 @@ type wish struct {
 	readOnlyTmpfs bool
 	pullArgs      []string // flags for the companion's pull
 	platform      platformParts
+	network       networkWish
 }
 
 // laterFlags are those of Docker's and Podman's run and create that are not there yet.
-const laterFlags = `chrootdirs conmon-pidfile domainname expose hosts-file ip ip6 link link-local-ip mac-address network-alias,net-alias no-hostname
-no-hosts permissive personality pidfile pod pod-id-file preserve-fd preserve-fds publish,p publish-all,P
-rdt-class requires rootfs sdnotify seccomp-policy storage-opt use-api-socket`
+const laterFlags = `chrootdirs conmon-pidfile hosts-file link-local-ip permissive personality pidfile pod pod-id-file preserve-fd preserve-fds rdt-class requires rootfs
+sdnotify seccomp-policy storage-opt use-api-socket`
 
 // Create is `wherry create`.
 func Create(env *cmdkit.Env) *cli.Command {
@@ -56,7 +56,6 @@ func create(ctx context.Context, env *cmdkit.Env, w *wish, operands []string) er
 
 func newWish(env *cmdkit.Env) *wish {
 	w := &wish{env: environment{environ: env.Environ}}
-	w.Config.Network.Mode = "private"
 	w.Config.Log.Driver = logdriver.JSONFile
 	w.Attach.SigProxy = true
 	w.readOnlyTmpfs = env.Program != "docker" // which has no such thing
@@ -94,6 +93,9 @@ func (w *wish) finish(ctx context.Context, env *cmdkit.Env, operands []string) e
 		return err
 	}
 	if err := w.finishLog(); err != nil {
+		return err
+	}
+	if err := w.network.finish(&cfg.Network); err != nil {
 		return err
 	}
 	if err := w.finishMounts(); err != nil {

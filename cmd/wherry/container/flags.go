@@ -190,29 +190,6 @@ func seccompProfile(s *record.Security, value string) error {
 	return nil
 }
 
-func (w *wish) networkFlags() []cli.Flag {
-	n := &w.Config.Network
-	network := cmdkit.Func("network net", "Network: `none|host|private`", func(s string) (err error) {
-		n.Mode, err = values.Network(s)
-		return err
-	})
-	network.Default = n.Mode
-	return []cli.Flag{
-		cmdkit.Func("add-host", "Line `NAME:IP` in /etc/hosts", func(s string) error {
-			line, err := values.AddHost(s)
-			n.Hosts = append(n.Hosts, line)
-			return err
-		}),
-		cmdkit.Func("dns", "Name server `IP`", func(s string) error {
-			n.DNS = append(n.DNS, s)
-			return values.Addr(s)
-		}),
-		cmdkit.Strings(&n.DNSOpts, "dns-option dns-opt", "`OPTION` of resolv.conf"),
-		cmdkit.Strings(&n.Search, "dns-search", "Search `DOMAIN` of resolv.conf"),
-		network,
-	}
-}
-
 // health is the health check that the flags ask for, made at the first of them.
 func (w *wish) health() *record.Health {
 	w.HealthSet = true

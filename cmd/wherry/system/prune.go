@@ -83,7 +83,7 @@ func prune(ctx context.Context, env *cmdkit.Env, opts pruneOptions) error {
 	ids, total, failed := e.Prune(ctx, opts.filters)
 	printList(env, "Deleted Containers:", ids)
 	if opts.volumes && ctx.Err() == nil {
-		names, size, err := e.VolumePrune(ctx, opts.filters, false)
+		names, size, err := e.VolumePrune(ctx, libpod.VolumePruneOptions{Filters: opts.filters})
 		printList(env, "Deleted Volumes:", names)
 		total, failed = total+size, errors.Join(failed, err)
 	}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/docker/go-units"
 	"github.com/urfave/cli/v2"
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit/values"
@@ -18,6 +17,9 @@ func engine(env *cmdkit.Env) *libpod.Engine {
 	return libpod.New(env.Dirs, libpod.EngineOptions{Warn: env.Warn, Runtime: env.Runtime})
 }
 
+// cluster is what to say about Docker's flags of cluster volumes.
+const cluster = "it is for the cluster volumes of Docker's swarm, which wherry does not have"
+
 // Create is `wherry volume create`.
 func Create(env *cmdkit.Env) *cli.Command {
 	opts := libpod.VolumeCreateOptions{Driver: "local"}
@@ -27,9 +29,12 @@ func Create(env *cmdkit.Env) *cli.Command {
 		Name: "create", Usage: "Make a volume", ArgsUsage: "[NAME]",
 		Flags: append([]cli.Flag{
 			driver,
+			cmdkit.OptInt(&opts.GID, "gid", "Its directory belongs to group `GID`"),
 			cmdkit.Bool(&opts.Ignore, "ignore", "A volume of this name that is there already is no error"),
 			cmdkit.KeyValues(&opts.Labels, "label l", "Label `KEY=VALUE`"),
-		}, cmdkit.Later("opt,o gid uid availability group limit-bytes required-bytes scope secret sharing topology-preferred topology-required type")...),
+			cmdkit.KeyValues(&opts.Opts, "opt o", "Option `KEY=VALUE` of the driver: type=tmpfs, o=bind, device=DIR"),
+			cmdkit.OptInt(&opts.UID, "uid", "Its directory belongs to user `UID`"),
+		}, cmdkit.Refused("availability group limit-bytes required-bytes scope secret sharing topology-preferred topology-required type", cluster)...),
 		Action: func(c *cli.Context) error { return create(c.Context, env, opts, c.Args().First()) },
 	}
 }
@@ -79,11 +84,11 @@ func List(env *cmdkit.Env) *cli.Command {
 	return &cli.Command{
 		Name: "ls", Usage: "List volumes",
 		Flags: append([]cli.Flag{
-			cmdkit.Filters(&filters, "filter f", "Only volumes for which `KEY=VALUE` holds: name, label, dangling, driver"),
+			cmdkit.Filters(&filters, "filter f", "Only volumes for which `KEY=VALUE` holds: name, label, dangling, driver, opt, scope, anonymous, since, until"),
 			cmdkit.String(&listing.Format, "format", "Print as `table|json|TEMPLATE`"),
 			cmdkit.Bool(&listing.NoHeading, "noheading n", "Print no heading"),
 			cmdkit.Bool(&quiet, "quiet q", "Print only names"),
-		}, cmdkit.Later("cluster")...),
+		}, cmdkit.Refused("cluster", cluster)...),
 		Action: func(c *cli.Context) error {
 			listing.Table = `{{.Driver}}\t{{.Name}}`
 			if quiet && listing.Format == "" {
@@ -177,13 +182,15 @@ func chosen(ctx context.Context, e *libpod.Engine, all bool, names []string) ([]
 
 // Remove is `wherry volume rm`.
 func Remove(env *cmdkit.Env) *cli.Command {
-	var all, force bool
+	var opts libpod.VolumeRemoveOptions
+	var all bool
 	return &cli.Command{
 		Name: "rm", Usage: "Remove volumes", ArgsUsage: "[VOLUME...]",
-		Flags: append([]cli.Flag{
+		Flags: []cli.Flag{
 			cmdkit.Bool(&all, "all a", "All volumes"),
-			cmdkit.Bool(&force, "force f", "An unknown volume is no error; containers that use one are removed"),
-		}, cmdkit.Later("time,t")...),
+			cmdkit.Bool(&opts.Force, "force f", "An unknown volume is no error; containers that use one are removed"),
+			cmdkit.OptInt(&opts.Timeout, "time t", "With --force, `SECONDS` from the stop signal to the kill of a container that runs"),
+		},
 		Action: func(c *cli.Context) error {
 			e := engine(env)
 			names, err := chosen(c.Context, e, all, c.Args().Slice())
@@ -191,7 +198,7 @@ func Remove(env *cmdkit.Env) *cli.Command {
 				return err
 			}
 			return cmdkit.Each(env, names, func(name string) (string, error) {
-				return name, e.VolumeRemove(c.Context, name, force)
+				return name, e.VolumeRemove(c.Context, name, opts)
 			})
 		},
 	}
@@ -209,35 +216,4 @@ func Exists(env *cmdkit.Env) *cli.Command {
 			return err
 		},
 	}
-}
-
-// Prune is `wherry volume prune`.
-func Prune(env *cmdkit.Env) *cli.Command {
-	var all, force bool
-	var filters map[string][]string
-	return &cli.Command{
-		Name: "prune", Usage: "Remove volumes that no container uses",
-		Flags: append([]cli.Flag{
-			cmdkit.Bool(&all, "all a", "Named volumes too, not only anonymous ones"),
-			cmdkit.Filters(&filters, "filter", "Only volumes for which `KEY=VALUE` holds: label"),
-			cmdkit.Bool(&force, "force f", "Do not ask"),
-		}, cmdkit.Later("dry-run")...),
-		Action: func(c *cli.Context) error { return prune(c.Context, env, filters, all, force) },
-	}
-}
-
-func prune(ctx context.Context, env *cmdkit.Env, filters map[string][]string, all, force bool) error {
-	which := "all anonymous local volumes"
-	if all {
-		which = "all local volumes"
-	}
-	if !force && !env.Confirm(ctx, "This will remove "+which+" not used by at least one container.") {
-		return nil
-	}
-	names, reclaimed, err := engine(env).VolumePrune(ctx, filters, all)
-	if len(names) > 0 {
-		fmt.Fprintf(env.Out, "Deleted Volumes:\n%s\n\n", strings.Join(names, "\n"))
-	}
-	fmt.Fprintf(env.Out, "Total reclaimed space: %s\n", units.HumanSize(float64(reclaimed)))
-	return err
 }
