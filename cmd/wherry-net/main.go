@@ -56,7 +56,8 @@ func run(ctx context.Context, dir string) error {
 	if !ok {
 		return fmt.Errorf("descriptor %d is no unix socket", control.ListenFD)
 	}
-	return keeper.Run(ctx, keeper.Config{Dir: state.Dir(dir), Control: listener, Namespace: namespace(), Log: os.Stderr})
+	return keeper.Run(ctx, keeper.Config{Dir: state.Dir(dir), Control: listener, Namespace: namespace(), Log: os.Stderr,
+		Confine: confine, Settle: settle})
 }
 
 // namespace is the file of the networks' namespace, nil when there is none.

@@ -19,7 +19,7 @@ import (
 	"github.com/wherry-containers/wherry/network/state"
 )
 
-func TestMain(m *testing.M) { os.Exit(nettest.Run(m, os.Args)) }
+func TestMain(m *testing.M) { os.Exit(nettest.Run(m, os.Args, os.Stdout)) }
 
 // scene is two networks: front with web and api, back with db; both is on both.
 type scene struct {

@@ -34,6 +34,7 @@ type Config struct {
 	Namespace *nssocket.Namespace // where the networks' gateways are
 	Port      uint16              // 0: 53
 	HostConf  string              // the host's resolv.conf; empty: /etc/resolv.conf
+	Asked     func()              // called at each question; may be nil
 }
 
 // Server listens on the gateways of networks.
@@ -175,6 +176,9 @@ type handler struct {
 
 // ServeDNS implements miekg/dns's Handler.
 func (h *handler) ServeDNS(w dns.ResponseWriter, query *dns.Msg) {
+	if h.Asked != nil {
+		h.Asked()
+	}
 	view := h.Roster.View()
 	_, tcp := w.RemoteAddr().(*net.TCPAddr)
 	size := dns.MaxMsgSize

@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,16 +26,21 @@ import (
 	"github.com/wherry-containers/wherry/network/transparent"
 )
 
-// linger is how long it stays without a container, should nobody tell it to end.
-const linger = 15 * time.Second
+const (
+	// linger is how long it stays without a container, should nobody tell it to end.
+	linger = 15 * time.Second
+	// busy is how long after the first question of a series the memory it took is given back.
+	busy = 5 * time.Second
+)
 
 // Config is what wherry-net is started with.
 type Config struct {
 	Dir       state.Dir
 	Control   *net.UnixListener
-	Namespace *os.File  // of the networks; nil: the program's own
-	Log       io.Writer // gets one line per thing that does not work
-	Ready     func()    // called when all is served that the state names
+	Namespace *os.File     // of the networks; nil: the program's own
+	Log       io.Writer    // gets one line per thing that does not work
+	Confine   func() error // called once what takes privileges is done
+	Settle    func()       // called some time after there was something to do: memory can go back
 	Linger    time.Duration
 	DNSPort   uint16
 	HostConf  string
@@ -52,6 +58,7 @@ type keeper struct {
 
 	mu   sync.Mutex // one Sync at a time
 	idle *time.Timer
+	busy atomic.Bool
 }
 
 // Run serves until ctx is done, it is told to quit, or no container has needed it for a while.
@@ -63,12 +70,10 @@ func Run(ctx context.Context, c Config) error {
 		return err
 	}
 	defer k.close()
+	k.used()
 	watched := make(chan error, 1)
 	go func() { watched <- k.roster.Watch(ctx) }()
 	k.sync(ctx)
-	if c.Ready != nil {
-		c.Ready()
-	}
 	served := make(chan error, 1)
 	go func() { served <- control.Serve(ctx, c.Control, k.handle) }()
 	select {
@@ -94,9 +99,13 @@ func newKeeper(c Config, end context.CancelFunc) (*keeper, error) {
 			return nil, err
 		}
 	}
-	k := &keeper{Config: c, roster: people, end: end, namespace: ns,
-		names: dns.New(dns.Config{Roster: people, Namespace: ns, Port: c.DNSPort, HostConf: c.HostConf}),
+	if c.Confine != nil {
+		if err := c.Confine(); err != nil {
+			return nil, err
+		}
 	}
+	k := &keeper{Config: c, roster: people, end: end, namespace: ns}
+	k.names = dns.New(dns.Config{Roster: people, Namespace: ns, Port: c.DNSPort, HostConf: c.HostConf, Asked: k.used})
 	k.ports = ports.New(ports.Config{Roster: people, Namespace: ns, Transparent: k.setTransparent})
 	k.idle = time.AfterFunc(c.Linger, k.leave)
 	people.OnGone(k.gone)
@@ -116,12 +125,24 @@ func (k *keeper) setTransparent() int {
 // close takes back what would stay on the host.
 func (k *keeper) close() {
 	k.names.Close()
+	k.ports.CloseAll()
 	if !k.rules {
 		return
 	}
 	if err := transparent.Clear(); err != nil {
 		fmt.Fprintln(k.Log, "remove the routes of answers:", err)
 	}
+}
+
+// used notes that there was something to do.
+func (k *keeper) used() {
+	if k.Settle == nil || k.busy.Load() || !k.busy.CompareAndSwap(false, true) {
+		return
+	}
+	time.AfterFunc(busy, func() {
+		k.busy.Store(false)
+		k.Settle()
+	})
 }
 
 // gone hears of each container that has ended.
@@ -172,6 +193,7 @@ func (k *keeper) sync(ctx context.Context) error {
 }
 
 func (k *keeper) handle(ctx context.Context, req control.Request) control.Reply {
+	k.used()
 	var err error
 	var reply control.Reply
 	switch req.Op {

@@ -3,7 +3,9 @@
 package nettest
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -32,8 +34,8 @@ var (
 )
 
 // Run runs the tests in a user and a network namespace of their own and returns their exit status. args are the test
-// program's.
-func Run(m *testing.M, args []string) int {
+// program's, out its standard output.
+func Run(m *testing.M, args []string, out *os.File) int {
 	if os.Getenv(inside) != "" {
 		return m.Run()
 	}
@@ -43,7 +45,7 @@ func Run(m *testing.M, args []string) int {
 		return 1
 	}
 	cmd := exec.Command(self, args[1:]...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Stdout, cmd.Stderr = out, os.Stderr
 	cmd.Env = append(os.Environ(), inside+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWNS,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
@@ -74,6 +76,7 @@ func New(t testing.TB) *World {
 	w.File, w.Inside = w.namespace()
 	var client *os.File
 	client, w.Outside = w.namespace()
+	w.must(quick())
 	w.must(up("lo"))
 	w.link("uplink", client, "eth0")
 	w.must(address("uplink", netip.PrefixFrom(Host, 24), netip.PrefixFrom(Host6, 64)))
@@ -115,12 +118,22 @@ func (w *World) namespace() (*os.File, *nssocket.Namespace) {
 	w.must(<-made)
 	ns, err := nssocket.Enter(file)
 	w.must(err)
+	w.must(ns.Do(quick))
 	w.must(ns.Do(func() error { return up("lo") }))
 	w.t.Cleanup(func() {
 		ns.Close()
 		file.Close()
 	})
 	return file, ns
+}
+
+// quick keeps IPv6 addresses from waiting for a second or two whether somebody has them already.
+func quick() error {
+	err := os.WriteFile("/proc/sys/net/ipv6/conf/default/accept_dad", []byte("0"), 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // no IPv6
+	}
+	return err
 }
 
 // link makes a pair of interfaces, name here and peer in the other namespace.

@@ -157,6 +157,15 @@ func (f *Forwarder) Close(id string) {
 	f.close(id)
 }
 
+// CloseAll stops listening for all containers.
+func (f *Forwarder) CloseAll() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for id := range f.published {
+		f.close(id)
+	}
+}
+
 // Gone closes the ports of a container that the roster has lost, unless it is back.
 func (f *Forwarder) Gone(id string) {
 	f.mu.Lock()

@@ -21,7 +21,7 @@ const (
 	// dialTime is how long a container may take to accept: its queue may be full for a moment.
 	dialTime = 10 * time.Second
 	// drain is how long connections of a container that is gone may still deliver what it had sent.
-	drain = time.Second
+	drain = 300 * time.Millisecond
 	// pause is the wait after an accept that failed for want of descriptors or memory.
 	pause = 20 * time.Millisecond
 )
