@@ -43,7 +43,7 @@ func (e *Engine) Exec(ctx context.Context, ref string, opts ExecOptions) (int, e
 		return 0, err
 	}
 	x := ociruntime.Exec{ID: c.ID, Process: process, Dir: e.dirs.ContainerRun(id), Detach: opts.Detach,
-		Stdin: opts.Stdin, Stdout: opts.Stdout, Stderr: opts.Stderr, PreserveFDs: opts.PreserveFD}
+		Stdin: opts.Stdin, Stdout: opts.Stdout, Stderr: opts.Stderr, Extra: opts.Extra}
 	if opts.Detach {
 		x.Stdin, x.Stdout, x.Stderr = nil, nil, nil // nobody waits for it, so it must not hold the caller's pipes open
 	}
@@ -83,7 +83,11 @@ func saidAlready(runtime *ociruntime.Runtime, opts ExecOptions, err error) error
 
 // runtimeOf is the runtime that started the container.
 func (e *Engine) runtimeOf(c *container) (*ociruntime.Runtime, error) {
-	runtime, err := ociruntime.Find(firstOf(c.live.Runtime, c.Runtime, e.opts.Runtime))
+	set, err := e.settings()
+	if err != nil {
+		return nil, err
+	}
+	runtime, err := e.namedRuntime(firstOf(c.live.Runtime, c.Runtime, e.opts.Runtime), set)
 	if err != nil {
 		return nil, err
 	}

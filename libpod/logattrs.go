@@ -99,7 +99,11 @@ func CheckLog(l record.Log) error {
 	}
 	if tag := l.Opts["tag"]; strings.Contains(tag, "{{") {
 		if _, err := expandTag(tag, tagFields{}); err != nil {
-			return errdefs.New(errdefs.ErrInvalid, "log option tag=%s: %v", tag, strings.TrimPrefix(err.Error(), "template: "))
+			text := err.Error()
+			if at := strings.LastIndex(text, ">: "); at >= 0 {
+				text = text[at+3:]
+			}
+			return errdefs.New(errdefs.ErrInvalid, "log option tag=%s: %s (it knows ID, FullID, Name, ImageID, ImageFullID, ImageName, Command)", tag, strings.TrimPrefix(text, "template: :1: "))
 		}
 	}
 	for _, name := range []string{"labels-regex", "env-regex"} {

@@ -80,8 +80,8 @@ type ExecOptions struct {
 	Stdout     *os.File
 	Stderr     *os.File
 	DetachKeys string
-	NoSession  bool // no events, and the terminal goes with this process
-	PreserveFD int  // so many of this process' descriptors from 3 on stay open in the command
+	NoSession  bool       // no events, and the terminal goes with this process
+	Extra      []*os.File // descriptors of the command from 3 on
 }
 
 // LogsOptions is what `logs` needs.

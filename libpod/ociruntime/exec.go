@@ -28,8 +28,7 @@ type Exec struct {
 	Stdin   *os.File // nil: /dev/null
 	Stdout  *os.File
 	Stderr  *os.File
-	// PreserveFDs is how many of the caller's descriptors from 3 on the process keeps.
-	PreserveFDs int
+	Extra   []*os.File // descriptors of the process from 3 on
 	// Console receives the master of the process' terminal (with other runtimes than crun: of one that stands before it),
 	// instead of the streams above. It is called at most once, before Exec returns; the callee owns the file.
 	Console func(master *os.File)
@@ -60,19 +59,19 @@ func (r *Runtime) Exec(ctx context.Context, e Exec) (int, error) {
 	if e.Detach {
 		args = append(args, "--detach")
 	}
-	if e.PreserveFDs > 0 {
-		args = append(args, "--preserve-fds", strconv.Itoa(e.PreserveFDs))
+	if len(e.Extra) > 0 {
+		args = append(args, "--preserve-fds", strconv.Itoa(len(e.Extra)))
 	}
 	cmd := exec.CommandContext(ctx, r.Path, append(args, e.ID)[1:]...)
-	cmd.Env = r.Env()
+	cmd.Env, cmd.ExtraFiles = r.Env(), e.Extra
 	memfd, err := r.Memfd()
 	if err != nil {
 		return 0, err
 	}
 	if memfd != nil {
 		defer memfd.Close()
-		// By our own descriptor, which execve closes: none is handed down.
-		cmd.Path = fmt.Sprintf("/proc/self/fd/%d", memfd.Fd())
+		// By our own descriptor, which execve closes: none is handed down. In the child another may have its number.
+		cmd.Path = fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), memfd.Fd())
 	}
 	faultpoint.Hit("exec.prepared")
 	if e.Console != nil && (r.Kind == Crun || e.Detach) {

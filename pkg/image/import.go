@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/containers/image/v5/docker/reference"
@@ -54,6 +55,9 @@ func (s *Session) Import(ctx context.Context, source, name string, opts option.I
 		id, err = s.createImage(config, layer, names)
 		return err
 	})
+	if err == nil {
+		s.note("import", id, strings.Join(names, ","))
+	}
 	if errors.As(err, new(*errdefs.Kinded)) { // tells what is wrong, not with what
 		err = fmt.Errorf("import %s: %w", source, err)
 	}

@@ -36,6 +36,13 @@ func (s *Session) Load(ctx context.Context, opts option.Load) ([]string, error) 
 		}
 	}
 	names, err := s.loadPath(ctx, path, opts.Quiet)
+	for _, name := range names {
+		if id, bare := strings.CutPrefix(name, "sha256:"); bare {
+			s.note("load", id, "")
+		} else {
+			s.note("load", "", name)
+		}
+	}
 	if errors.As(err, new(*errdefs.Kinded)) { // tells what is wrong, not with what
 		err = fmt.Errorf("load %s: %w", what, err)
 	}

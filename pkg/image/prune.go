@@ -27,6 +27,9 @@ func (s *Session) Prune(ctx context.Context, opts option.Prune) (Pruned, error) 
 		out, err = s.pruneLocked(ctx, filter, opts)
 		return err
 	})
+	if err == nil {
+		s.notePrune(out.Reclaimed)
+	}
 	return out, explainLocal("prune images", err)
 }
 

@@ -33,7 +33,11 @@ func (s *Session) Pull(ctx context.Context, name string, opts option.Pull) ([]st
 		if opts.AllTags {
 			return nil, errdefs.New(errdefs.ErrInvalid, "--all-tags is for images of a registry, not for %s", name)
 		}
-		return s.fromTransport(ctx, ref, opts.Quiet)
+		ids, err := s.fromTransport(ctx, ref, opts.Quiet)
+		for _, id := range ids {
+			s.note("pull", id, "")
+		}
+		return ids, err
 	}
 	name = strings.TrimPrefix(name, registryPrefix)
 	if opts.AllTags {
@@ -136,6 +140,7 @@ func (s *Session) pullCandidate(ctx context.Context, sys *types.SystemContext, c
 	if err != nil {
 		return "", explainRegistry("pull", s.namePlatforms(ctx, sys, src, err), c.name)
 	}
+	s.note("pull", id, c.name.String())
 	if c.record != nil {
 		if err := c.record(); err != nil {
 			fmt.Fprintf(s.cfg.Err, "Warning: the short name is not remembered: %v\n", joinLines(err))

@@ -34,7 +34,11 @@ func (s *Session) Push(ctx context.Context, name, destination string, opts optio
 	if destination == "" {
 		return errdefs.New(errdefs.ErrInvalid, "image %q was named by its id: say where to push it (wherry push %s HOST/NAME:TAG)", name, name)
 	}
-	return s.push(ctx, img, destination, opts)
+	if err := s.push(ctx, img, destination, opts); err != nil {
+		return err
+	}
+	s.note("push", img.ID, destination)
+	return nil
 }
 
 func (s *Session) pushAllTags(ctx context.Context, name, destination string, opts option.Push) error {
@@ -58,6 +62,7 @@ func (s *Session) pushAllTags(ctx context.Context, name, destination string, opt
 			if err := s.push(ctx, &images[i], full, opts); err != nil {
 				return err
 			}
+			s.note("push", images[i].ID, full)
 			pushed++
 		}
 	}

@@ -142,6 +142,7 @@ func (s *Session) untag(id string, names []string) error {
 		return err
 	}
 	faultpoint.Hit("image.untagged")
+	s.noteNames("untag", id, names)
 	s.reportUntagged(names)
 	return nil
 }
@@ -162,6 +163,8 @@ func (s *Session) deleteStored(ctx context.Context, img *store.Image) error {
 		return err
 	}
 	faultpoint.Hit("image.deleted")
+	s.noteNames("untag", img.ID, img.Names)
+	s.note("delete", img.ID, "")
 	s.reportUntagged(img.Names)
 	fmt.Fprintf(s.cfg.Out, "Deleted: sha256:%s\n", img.ID)
 	return s.removeMapped(ctx, img)

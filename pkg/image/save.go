@@ -61,6 +61,11 @@ func (s *Session) Save(ctx context.Context, names []string, opts option.Save) er
 	default:
 		err = s.saveFile(ctx, images, opts)
 	}
+	if err == nil {
+		for i := range images {
+			s.note("save", images[i].id, "")
+		}
+	}
 	if full := new(fs.PathError); errors.Is(err, syscall.ENOSPC) && errors.As(err, &full) && !strings.HasPrefix(full.Path, s.cfg.Dirs.Data) {
 		return errdefs.New(syscall.ENOSPC, "save: no space left on the device at %s", full.Path) // not ours to free
 	}

@@ -14,7 +14,11 @@ func (s *Session) Tag(ctx context.Context, name string, add []string) error {
 		return err
 	}
 	return s.withWritable(ctx, name, func(img *store.Image) error {
-		return explainLocal("tag "+name, s.store.AddNames(img.ID, fullStrings(full)))
+		if err := s.store.AddNames(img.ID, fullStrings(full)); err != nil {
+			return explainLocal("tag "+name, err)
+		}
+		s.noteNames("tag", img.ID, fullStrings(full))
+		return nil
 	})
 }
 
@@ -34,7 +38,11 @@ func (s *Session) Untag(ctx context.Context, name string, drop []string) error {
 				return errdefs.New(errdefs.ErrNotFound, "image %q has no name %q", name, familiar(n))
 			}
 		}
-		return explainLocal("untag "+name, s.store.RemoveNames(img.ID, names))
+		if err := s.store.RemoveNames(img.ID, names); err != nil {
+			return explainLocal("untag "+name, err)
+		}
+		s.noteNames("untag", img.ID, names)
+		return nil
 	})
 }
 

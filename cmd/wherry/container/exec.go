@@ -67,7 +67,7 @@ func execIn(ctx context.Context, env *cmdkit.Env, opts *execOptions, operands []
 			return cmdkit.Usagef("invalid --workdir %q: %s", opts.WorkDir, err)
 		}
 	}
-	if opts.PreserveFD, err = opts.preserved(); err != nil {
+	if opts.Extra, err = opts.preserved(); err != nil {
 		return err
 	}
 	opts.Command, opts.Env = command, opts.env.list()

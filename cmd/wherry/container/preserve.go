@@ -2,6 +2,7 @@ package container
 
 import (
 	"errors"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,26 +26,31 @@ func (o *execOptions) preserveList(s string) error {
 	return nil
 }
 
-// preserved is how many descriptors from 3 on the command keeps. They have to be open, and handed down to us; of a list
-// those in between are closed to the command.
-func (o *execOptions) preserved() (int, error) {
+// preserved are the descriptors from 3 on that the command keeps. They have to be open, and handed down to us; in the
+// gaps of a list the command finds /dev/null.
+func (o *execOptions) preserved() ([]*os.File, error) {
 	count := o.keepCount
 	if count > 0 && len(o.keepList) > 0 {
-		return 0, cmdkit.Usagef("--preserve-fd and --preserve-fds do not go together")
+		return nil, cmdkit.Usagef("--preserve-fd and --preserve-fds do not go together")
 	}
 	if len(o.keepList) > 0 {
 		count = slices.Max(o.keepList) - firstPreserved + 1
 	}
+	var files []*os.File
 	for fd := firstPreserved; fd < firstPreserved+count; fd++ {
-		wanted := len(o.keepList) == 0 || slices.Contains(o.keepList, fd)
-		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
-		inherited := err == nil && flags&unix.FD_CLOEXEC == 0
-		switch {
-		case wanted && !inherited:
-			return 0, cmdkit.Usagef("descriptor %d, which --preserve-fd asks for, is not open", fd)
-		case !wanted && inherited:
-			unix.CloseOnExec(fd)
+		if len(o.keepList) > 0 && !slices.Contains(o.keepList, fd) {
+			null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, null)
+			continue
 		}
+		// What is marked to be closed is ours, not the caller's.
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC != 0 {
+			return nil, cmdkit.Usagef("descriptor %d, which --preserve-fd asks for, is not open", fd)
+		}
+		files = append(files, os.NewFile(uintptr(fd), "descriptor "+strconv.Itoa(fd)))
 	}
-	return count, nil
+	return files, nil
 }

@@ -59,6 +59,11 @@ func noStream(stream *bool) *cmdkit.Flag {
 }
 
 func showEvents(ctx context.Context, env *cmdkit.Env, opts eventsOptions) error {
+	if opts.format != "" && opts.format != "json" { // a wrong one is told at once, not with the first event
+		if err := env.Print([]eventRow{}, opts.format, ""); err != nil {
+			return err
+		}
+	}
 	e := libpod.New(env.Dirs, libpod.EngineOptions{Warn: env.Warn})
 	return e.Events(ctx, opts.EventsOptions, func(ev events.Event) error {
 		if !opts.full {
