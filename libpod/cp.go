@@ -174,7 +174,9 @@ func (c *copying) options(from, to *fileView) (archive.Options, error) {
 	opts.SkipDevices = c.e.host().rootless && !c.dst.stream()
 	owner := func(uid, gid int) (int, int) { return uid, gid }
 	if from != nil {
-		owner = func(uid, gid int) (int, int) { return int(inner(from.uids, uint32(uid))), int(inner(from.gids, uint32(gid))) }
+		owner = func(uid, gid int) (int, int) {
+			return int(inner(from.uids, uint32(uid))), int(inner(from.gids, uint32(gid)))
+		}
 	}
 	if to != nil {
 		into, err := c.ownerIn(to)
@@ -347,4 +349,3 @@ func (s side) parent(p string) (*os.File, string, error) {
 	}
 	return nil, "", unix.ELOOP
 }
-

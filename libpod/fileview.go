@@ -17,6 +17,7 @@ import (
 	"github.com/wherry-containers/wherry/libpod/spec"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/procs"
+	"github.com/wherry-containers/wherry/pkg/rootfs"
 	"github.com/wherry-containers/wherry/pkg/safepath"
 )
 
@@ -174,8 +175,8 @@ func (e *Engine) mapIDs(v *fileView) (in spec.Input, err error) {
 	return in, err
 }
 
-// viewStopped mounts the root in this thread's own mount namespace, over the container's directory, of which nothing
-// else is needed here.
+// viewStopped mounts the root in this thread's own mount namespace, over the container's directory, and takes it away
+// from there as soon as it is whole: what is open stays.
 func (e *Engine) viewStopped(ctx context.Context, c *container, mounts bool, do func(*fileView) error) error {
 	s := &startup{e: e, c: c, runDir: e.dirs.ContainerRun(c.ID)}
 	if err := s.isolate(); err != nil {
@@ -194,13 +195,27 @@ func (e *Engine) viewStopped(ctx context.Context, c *container, mounts bool, do 
 	if v.root, err = openPath(in.Root); err != nil {
 		return err
 	}
-	defer v.root.Close()
+	defer func() { v.root.Close() }()
 	if mounts {
 		if err := s.mountForFiles(ctx, v, &in); err != nil {
 			return err
 		}
 	}
+	if err := v.detach(in.Root); err != nil {
+		return err
+	}
 	return do(v)
+}
+
+// detach turns the mounts at path into ones without a place, which last as long as they are open.
+func (v *fileView) detach(path string) error {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	if err != nil {
+		return fmt.Errorf("open the root file system of container %q: %w", v.c.name(), err)
+	}
+	v.root.Close()
+	v.root = os.NewFile(uintptr(fd), "/")
+	return rootfs.Unmount(path)
 }
 
 // mountForFiles mounts the container's volumes and binds as a start would. What has no content while the container is

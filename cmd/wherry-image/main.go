@@ -42,6 +42,9 @@ func run() int {
 	logrus.SetFormatter(plainLog{})
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if done, err := forFront(ctx, env); done {
+		return cmdkit.Report(env, err)
+	}
 	err := table().Run(image.WithVerbs(ctx, verbs()), env)
 	if err == nil {
 		err = out.Failed()
@@ -74,11 +77,14 @@ func table() *cmdkit.App {
 		{Names: "untag", New: image.Untag},
 		{Names: "search", New: image.Search},
 	}
+	commit := cmdkit.Entry{Names: "commit", New: image.Commit}
 	group := append([]cmdkit.Entry{{Names: "prune", New: image.Prune}}, verbs...)
 	top := append([]cmdkit.Entry{
 		{Names: "login", New: image.Login, Place: cmdkit.Plain},
 		{Names: "logout", New: image.Logout, Place: cmdkit.Plain},
 		{Names: "image", Sub: group},
+		{Names: "container", Sub: []cmdkit.Entry{commit}},
+		commit,
 	}, verbs...)
 	return &cmdkit.App{Summary: "Commands of wherry that need the image libraries", Entries: top, Flags: globalFlags, Prepare: prepare}
 }

@@ -16,6 +16,10 @@ func main() {
 		fmt.Println("wherry-monitor", version, commit)
 		return
 	}
+	if len(os.Args) == 3 && os.Args[1] == "thaw" {
+		server.Thaw(os.Args[2])
+		return
+	}
 	if err := server.Run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "wherry-monitor:", err)
 		os.Exit(125)

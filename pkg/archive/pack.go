@@ -74,6 +74,52 @@ func (p *Packer) Whiteout(name string) error {
 // whiteout is what the name of a removed file begins with in an image's layer.
 const whiteout = ".wh."
 
+// Changes writes the layer of an image that makes the changes: what was added or changed as it is below root now, what
+// was deleted as a whiteout.
+func (p *Packer) Changes(ctx context.Context, root *os.File, changes []Change) error {
+	var dir *os.File // the directory of the last one: the next is often in it, too
+	at := ""
+	defer func() { dir.Close() }()
+	for _, c := range changes {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		name := strings.TrimPrefix(c.Path, "/")
+		if c.Kind == 'D' {
+			if err := p.Whiteout(name); err != nil {
+				return err
+			}
+			continue
+		}
+		parent := path.Dir(c.Path)
+		if dir == nil || parent != at {
+			dir.Close()
+			var err error
+			dir, err = openBelow(root, parent)
+			if errors.Is(err, unix.ENOENT) {
+				continue // it went meanwhile
+			} else if err != nil {
+				return err
+			}
+			at = parent
+		}
+		if err := p.Entry(dir, path.Base(c.Path), name); err != nil && !errors.Is(err, unix.ENOENT) {
+			return err
+		}
+	}
+	return nil
+}
+
+// openBelow opens a directory that no link leads to.
+func openBelow(root *os.File, dir string) (*os.File, error) {
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS}
+	fd, err := unix.Openat2(int(root.Fd()), "."+dir, &how)
+	if err != nil {
+		return nil, pathError("open", dir, err)
+	}
+	return os.NewFile(uintptr(fd), dir), nil
+}
+
 func (p *Packer) node(ctx context.Context, fd int, name string) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {

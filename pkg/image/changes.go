@@ -5,6 +5,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/store"
@@ -14,16 +15,17 @@ import (
 type instruction func(c *store.ProcessConfig, args string) error
 
 var instructions = map[string]instruction{
-	"CMD":        func(c *store.ProcessConfig, args string) error { c.Cmd = commandLine(args); return nil },
-	"ENTRYPOINT": func(c *store.ProcessConfig, args string) error { c.Entrypoint = commandLine(args); return nil },
-	"ENV":        changeEnv,
-	"EXPOSE":     changeExpose,
-	"LABEL":      changeLabel,
-	"USER":       func(c *store.ProcessConfig, args string) error { c.User = args; return nil },
-	"VOLUME":     changeVolume,
-	"WORKDIR":    changeWorkdir,
-	"STOPSIGNAL": func(c *store.ProcessConfig, args string) error { c.StopSignal = args; return nil },
-	"ONBUILD":    func(c *store.ProcessConfig, args string) error { c.OnBuild = append(c.OnBuild, args); return nil },
+	"CMD":         func(c *store.ProcessConfig, args string) error { c.Cmd = commandLine(args); return nil },
+	"ENTRYPOINT":  func(c *store.ProcessConfig, args string) error { c.Entrypoint = commandLine(args); return nil },
+	"ENV":         changeEnv,
+	"EXPOSE":      changeExpose,
+	"LABEL":       changeLabel,
+	"USER":        func(c *store.ProcessConfig, args string) error { c.User = args; return nil },
+	"VOLUME":      changeVolume,
+	"WORKDIR":     changeWorkdir,
+	"STOPSIGNAL":  func(c *store.ProcessConfig, args string) error { c.StopSignal = args; return nil },
+	"HEALTHCHECK": changeHealth,
+	"ONBUILD":     func(c *store.ProcessConfig, args string) error { c.OnBuild = append(c.OnBuild, args); return nil },
 }
 
 // ApplyChange applies one --change, a Dockerfile instruction, to an image's configuration. NAME=VALUE is taken for
@@ -36,7 +38,7 @@ func ApplyChange(c *store.ProcessConfig, change string) error {
 	}
 	apply, known := instructions[strings.ToUpper(change[:at])]
 	if !known {
-		return errdefs.New(errdefs.ErrInvalid, "invalid --change %q: want CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, USER, VOLUME, WORKDIR, STOPSIGNAL or ONBUILD and its arguments", change)
+		return errdefs.New(errdefs.ErrInvalid, "invalid --change %q: want CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, USER, VOLUME, WORKDIR, STOPSIGNAL, HEALTHCHECK or ONBUILD and its arguments", change)
 	}
 	args := strings.TrimSpace(strings.TrimPrefix(change[at:], "="))
 	if args == "" {
@@ -161,6 +163,52 @@ func changeWorkdir(c *store.ProcessConfig, args string) error {
 		args = path.Join("/", c.WorkingDir, args)
 	}
 	c.WorkingDir = path.Clean(args)
+	return nil
+}
+
+// changeHealth reads [--interval=DURATION ...] CMD command, or NONE.
+func changeHealth(c *store.ProcessConfig, args string) error {
+	h := &store.Healthcheck{}
+	for strings.HasPrefix(args, "--") {
+		word, rest, _ := strings.Cut(args, " ")
+		if err := healthOption(h, word); err != nil {
+			return err
+		}
+		args = strings.TrimSpace(rest)
+	}
+	kind, command, _ := strings.Cut(args, " ")
+	command = strings.TrimSpace(command)
+	list, isList := jsonList(command)
+	switch {
+	case strings.EqualFold(kind, "NONE") && command == "":
+		h = &store.Healthcheck{Test: []string{"NONE"}}
+	case !strings.EqualFold(kind, "CMD") || command == "" || isList && len(list) == 0:
+		return errdefs.New(errdefs.ErrInvalid, "want NONE, or CMD and a command")
+	case isList:
+		h.Test = append([]string{"CMD"}, list...)
+	default:
+		h.Test = []string{"CMD-SHELL", command}
+	}
+	c.Healthcheck = h
+	return nil
+}
+
+func healthOption(h *store.Healthcheck, word string) error {
+	name, value, _ := strings.Cut(strings.TrimPrefix(word, "--"), "=")
+	durations := map[string]*time.Duration{"interval": &h.Interval, "timeout": &h.Timeout, "start-period": &h.StartPeriod, "start-interval": &h.StartInterval}
+	var err error
+	if into, ok := durations[name]; ok {
+		if *into, err = time.ParseDuration(value); err == nil && *into < 0 {
+			err = errdefs.ErrInvalid
+		}
+	} else if name == "retries" {
+		h.Retries, err = strconv.Atoi(value)
+	} else {
+		return errdefs.New(errdefs.ErrInvalid, "unknown option %s", word)
+	}
+	if err != nil || h.Retries < 0 {
+		return errdefs.New(errdefs.ErrInvalid, "%q is not a value for --%s", value, name)
+	}
 	return nil
 }
 

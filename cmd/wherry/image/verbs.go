@@ -28,6 +28,7 @@ type Verbs struct {
 	Prune  func(ctx context.Context, env *cmdkit.Env, opts option.Prune) error
 	Search func(ctx context.Context, env *cmdkit.Env, term string, opts option.Search, format string) error
 	Login  func(ctx context.Context, env *cmdkit.Env, registry string, opts option.Login) error
+	Commit func(ctx context.Context, env *cmdkit.Env, container, name string, opts option.Commit) error
 	Logout func(ctx context.Context, env *cmdkit.Env, registry string, opts option.Login) error
 }
 
