@@ -90,7 +90,7 @@ func (c *container) summarize() summaryRow {
 		Summary: Summary{
 			ID: c.ID, Name: c.name(), Image: firstOf(c.Image.Name, c.Image.Ref), ImageID: c.Image.ID, Command: c.Process.Args(),
 			Created: c.Created, Status: c.state.Status, StartedAt: c.state.StartedAt, FinishedAt: c.state.FinishedAt,
-			ExitCode: c.state.ExitCode, Labels: c.Labels, Mounts: mounts, Targets: targets, Networks: []string{c.Network.Mode},
+			ExitCode: c.state.ExitCode, Labels: c.Labels, Mounts: mounts, Targets: targets, Networks: networkNames(&c.Network),
 			RestartCount: c.state.RestartCount, Restart: firstOf(c.Lifecycle.Restart, "no"), UserStopped: c.state.UserStopped,
 			AutoRemove: c.Lifecycle.AutoRemove,
 		},

@@ -84,6 +84,9 @@ func (e *Engine) settleLeftovers(c *container) error {
 // state and the run directory. Mounts need nothing: they went with the monitor's mount namespace.
 func (e *Engine) dropRun(c *container, cgroups ...string) error {
 	e.killUplink(c)
+	if err := e.dropNetwork(c); err != nil {
+		return err
+	}
 	if c.live != nil {
 		cgroups = append(cgroups, c.live.Cgroups...)
 	} else { // nobody came to note it: what a start may have left lies where it would lie now

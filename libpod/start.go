@@ -160,12 +160,16 @@ func (s *startup) prepare() error {
 // versions of control groups, runc does not.
 func (s *startup) findRuntime() (*ociruntime.Runtime, error) {
 	asked := firstOf(s.c.Runtime, s.e.opts.Runtime)
-	if asked == "" && s.facts.Hybrid {
-		if runc, err := ociruntime.Find("runc"); err == nil {
+	set, err := s.e.settings()
+	if err != nil {
+		return nil, err
+	}
+	if asked = firstOf(asked, set.Runtime); asked == "" && s.facts.Hybrid {
+		if runc, err := s.e.namedRuntime("runc", set); err == nil {
 			return runc, nil
 		}
 	}
-	return ociruntime.Find(asked)
+	return s.e.namedRuntime(asked, set)
 }
 
 // claim writes that the container runs.
@@ -204,6 +208,9 @@ func (s *startup) launch(ctx context.Context, lock *recorddir.Lock) error {
 	}
 	sp, err := spec.Build(in)
 	if err != nil {
+		return err
+	}
+	if sp, err = s.withHooks(sp); err != nil {
 		return err
 	}
 	data, err := lazyjson.Marshal(sp)

@@ -2,90 +2,57 @@ package libpod
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
+	"github.com/wherry-containers/wherry/network/rootless"
 	"github.com/wherry-containers/wherry/network/uplink"
 	"github.com/wherry-containers/wherry/pkg/procs"
-	"golang.org/x/sys/unix"
 )
 
 const (
 	uplinkPidFile = "uplink.pid"
-	netnsFile     = "netns"
 	uplinkDNS     = uplink.DNS
 )
 
-// uplink makes a private network and connects it. The namespace is kept by a bind mount in this thread's mount
+// uplink makes a network namespace with an uplink to itself. The namespace is kept by a bind mount in this thread's mount
 // namespace: like the root file system it goes with the monitor and the container. The uplink shares the mount
 // namespace, and the network namespace of the user; it ends when the run directory is removed.
 func (s *startup) uplink(ctx context.Context) error {
-	if s.c.Network.Mode != "private" {
+	if !ownUplink(s.c.Network.Mode) {
 		return nil
 	}
-	path := filepath.Join(s.runDir, netnsFile)
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		return err
-	}
-	netns, err := newNetns()
+	netns, err := rootless.NewNamespace(false)
 	if err != nil {
 		return fmt.Errorf("make a network namespace for container %q: %w", s.c.name(), err)
 	}
 	defer netns.Close()
-	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", netns.Fd()), path, "", unix.MS_BIND, ""); err != nil {
-		return fmt.Errorf("keep the network namespace of container %q: %w", s.c.name(), err)
+	if err := s.keepNetns(netns); err != nil {
+		return err
 	}
-	return s.startUplink(ctx, path, filepath.Join(s.runDir, uplinkPidFile))
+	return s.startUplink(ctx, uplink.Options{Program: s.c.Network.Mode, Args: s.c.Network.Options,
+		NetNS: filepath.Join(s.runDir, netnsFile), PidFile: filepath.Join(s.runDir, uplinkPidFile)})
 }
 
 // startUplink starts it where the monitor is, so that it too outlives the login session.
-func (s *startup) startUplink(ctx context.Context, netns, pidFile string) error {
-	var group *os.File
+func (s *startup) startUplink(ctx context.Context, o uplink.Options) error {
 	if s.monitor.InGroup {
-		group = s.facts.Monitors()
+		o.Group = s.facts.Monitors()
 	}
-	if group != nil {
-		defer group.Close()
-		return uplink.Start(ctx, netns, pidFile, group)
+	if o.Group != nil {
+		defer o.Group.Close()
+		return uplink.Start(ctx, o)
 	}
-	if err := uplink.Start(ctx, netns, pidFile, nil); err != nil {
+	if err := uplink.Start(ctx, o); err != nil {
 		return err
 	}
-	pid, err := uplinkPid(pidFile)
+	pid, err := uplink.Pid(o.PidFile)
 	if err != nil {
 		return err
 	}
 	return s.facts.Place(pid)
-}
-
-func uplinkPid(file string) (int, error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return 0, err
-	}
-	return strconv.Atoi(strings.TrimSpace(string(data)))
-}
-
-// newNetns makes a network namespace on a thread of its own.
-func newNetns() (netns *os.File, err error) {
-	err = onOwnThread(func() error {
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			return err
-		}
-		// As in Docker: ports below 1024 need no capability inside.
-		err := os.WriteFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", []byte("0"), 0)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		netns, err = os.Open("/proc/thread-self/ns/net")
-		return err
-	})
-	return netns, err
 }
 
 // killUplink ends the uplink that a run left behind.
@@ -94,7 +61,7 @@ func (e *Engine) killUplink(c *container) {
 		procs.PidfdSignal(c.live.Uplink, c.live.UplinkStart, 9)
 		return
 	}
-	pid, err := uplinkPid(filepath.Join(e.dirs.ContainerRun(c.ID), uplinkPidFile))
+	pid, err := uplink.Pid(filepath.Join(e.dirs.ContainerRun(c.ID), uplinkPidFile))
 	if err != nil || !isUplink(pid) {
 		return
 	}

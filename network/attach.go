@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	types100 "github.com/containernetworking/cni/pkg/types/100"
+	"github.com/wherry-containers/wherry/network/bridge"
 	"github.com/wherry-containers/wherry/network/cni"
 	"github.com/wherry-containers/wherry/network/control"
 	"github.com/wherry-containers/wherry/network/rootless"
@@ -34,6 +35,7 @@ type Request struct {
 	ID, Name, Hostname string
 	RunDir             string
 	Networks           []Wish
+	DNS                []string // servers that the container's queries go to instead of the network's
 	Ports              []control.Want
 }
 
@@ -67,12 +69,12 @@ func (m *Manager) Attach(ctx context.Context, req Request) (_ *Attaching, err er
 		err = nsErr
 	}
 	a := &Attaching{m: m, ports: req.Ports, held: held, NetNS: <-made,
-		att: state.Attachment{ID: req.ID, Name: req.Name, Hostname: req.Hostname, RunDir: req.RunDir}}
+		att: state.Attachment{ID: req.ID, Name: req.Name, Hostname: req.Hostname, RunDir: req.RunDir, DNS: req.DNS}}
 	if err != nil {
 		a.close()
 		return nil, err
 	}
-	m.sweep(ctx, req.ID)
+	m.sweep(req.ID)
 	err = inside(held.NS, func() error { return a.connectAll(ctx, networks, req.Networks) })
 	if err != nil {
 		a.close()
@@ -137,6 +139,21 @@ func (a *Attaching) connectAll(ctx context.Context, networks []*cni.Network, wis
 	return nil
 }
 
+// serveNew tells wherry-net of bridges that came up, so that it answers on them before anybody can ask.
+func (m *Manager) serveNew(ctx context.Context, n *cni.Network, before bool) error {
+	if before || n.Own == nil || !n.Own.DNSEnabled {
+		return nil
+	}
+	_, err := control.Call(ctx, m.dir, control.Request{Op: control.Reload})
+	return err
+}
+
+// hasBridge tells whether a network's bridge is there already.
+func (m *Manager) hasBridge(n *cni.Network) bool {
+	_, err := m.dir.Network(n.Name)
+	return err == nil
+}
+
 // interfaceName is the network's own choice, else the first of eth0, eth1... that nobody has or has asked for.
 func interfaceName(n *cni.Network, wishes []Wish, taken []state.Endpoint) string {
 	used := map[string]bool{}
@@ -160,7 +177,11 @@ func interfaceName(n *cni.Network, wishes []Wish, taken []state.Endpoint) string
 func (m *Manager) connect(ctx context.Context, run *cni.Runner, n *cni.Network, id, name, netns string, w Wish) (*state.Endpoint, []string, error) {
 	call := cni.Call{ID: id, NetNS: netns, Interface: w.Interface, IPs: w.IPs, MAC: w.MAC, Name: name}
 	left := []string{run.CacheFile(n.Name, call)}
+	before := m.hasBridge(n)
 	res, err := run.Add(ctx, n, call)
+	if err == nil {
+		err = m.serveNew(ctx, n, before)
+	}
 	if err != nil {
 		if n.Foreign() {
 			err = errors.Join(err, run.Del(ctx, n, call)) // plugins that had worked already
@@ -214,9 +235,6 @@ func (a *Attaching) disconnectAll(ctx context.Context, run *cni.Runner) error {
 		errs = append(errs, a.m.disconnect(context.WithoutCancel(ctx), run, a.att.ID, "", end))
 	}
 	a.att.Networks = nil
-	for _, path := range a.att.Leftovers {
-		os.Remove(path)
-	}
 	return errors.Join(errs...)
 }
 
@@ -254,9 +272,6 @@ func (a *Attaching) Commit(ctx context.Context, monitor int) error {
 		if err != nil {
 			return err
 		}
-		if reply.Error != "" {
-			return errdefs.New(errdefs.ErrState, "%s", reply.Error)
-		}
 		a.att.Ports = reply.Ports
 		if err := a.m.dir.WriteAttachment(&a.att); err != nil {
 			return err
@@ -271,11 +286,26 @@ func (a *Attaching) Commit(ctx context.Context, monitor int) error {
 func (a *Attaching) Ports() []state.Port { return a.att.Ports }
 
 // Undo takes an attachment back, committed or not.
-func (a *Attaching) Undo(ctx context.Context) {
+func (a *Attaching) Undo() {
 	a.close()
-	a.m.Detach(context.WithoutCancel(ctx), a.att.ID)
-	for _, path := range a.att.Leftovers {
-		os.Remove(path)
+	if _, err := a.m.dir.Attachment(a.att.ID); err != nil {
+		if a.att.Foreign() {
+			a.m.tellForeign(&a.att)
+		}
+		a.m.release(&a.att)
+		return
+	}
+	a.m.Detach(a.att.ID)
+}
+
+// release ends what is kept in files for an attachment.
+func (m *Manager) release(att *state.Attachment) {
+	for _, path := range att.Leftovers {
+		if filepath.Dir(filepath.Dir(path)) == filepath.Join(string(m.dir), "leases") {
+			bridge.Release(path, att.ID) // it may be another's by now
+		} else {
+			os.Remove(path)
+		}
 	}
 }
 
@@ -290,7 +320,7 @@ func (a *Attaching) close() {
 
 // Detach ends what a container leaves: names, ports, leases. Its interfaces went with its namespace; foreign plugins are
 // told. It is done when there is nothing.
-func (m *Manager) Detach(ctx context.Context, id string) error {
+func (m *Manager) Detach(id string) error {
 	att, err := m.dir.Attachment(id)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -299,23 +329,22 @@ func (m *Manager) Detach(ctx context.Context, id string) error {
 	}
 	var errs []error
 	if att.Foreign() {
-		errs = append(errs, m.tellForeign(ctx, att))
+		errs = append(errs, m.tellForeign(att))
 	}
-	for _, path := range att.Leftovers {
-		os.Remove(path)
-	}
+	m.release(att)
 	faultpoint.Hit("network.released")
 	if err := m.dir.RemoveAttachment(id); err != nil {
 		errs = append(errs, err)
 	}
 	if len(att.Ports) > 0 {
-		control.Call(ctx, m.dir, control.Request{Op: control.Unexpose, ID: id}) // it finds out by itself too
+		// Clean-up must outlive whoever asked for it; and wherry-net finds out by itself too.
+		control.Call(context.Background(), m.dir, control.Request{Op: control.Unexpose, ID: id})
 	}
 	return errors.Join(errs...)
 }
 
 // tellForeign calls DEL of networks with foreign plugins: only they know what they keep for a container.
-func (m *Manager) tellForeign(ctx context.Context, att *state.Attachment) error {
+func (m *Manager) tellForeign(att *state.Attachment) error {
 	ns := rootless.Peek(m.dir)
 	if ns == nil && !m.opts.Host {
 		return nil // all that was in it is gone
@@ -328,7 +357,7 @@ func (m *Manager) tellForeign(ctx context.Context, att *state.Attachment) error 
 		run := m.runner()
 		for _, end := range att.Networks {
 			if end.Foreign {
-				errs = append(errs, m.disconnect(ctx, run, att.ID, "", end))
+				errs = append(errs, m.disconnect(context.Background(), run, att.ID, "", end)) // must outlive a cancel
 			}
 		}
 		return errors.Join(errs...)
@@ -340,8 +369,8 @@ func (m *Manager) foreignMark() string { return filepath.Join(string(m.dir), "fo
 
 // sweep ends what is left of an earlier start of the container own, and the attachments with foreign plugins whose
 // containers are gone: only there is it worth a look at all of them.
-func (m *Manager) sweep(ctx context.Context, own string) {
-	if err := m.Detach(ctx, own); err != nil {
+func (m *Manager) sweep(own string) {
+	if err := m.Detach(own); err != nil {
 		m.opts.Warn(err.Error())
 	}
 	if _, err := os.Lstat(m.foreignMark()); err != nil {
@@ -349,7 +378,7 @@ func (m *Manager) sweep(ctx context.Context, own string) {
 	}
 	for _, att := range m.dir.ListAttachments() {
 		if att.Foreign() && !att.Alive() {
-			if err := m.Detach(ctx, att.ID); err != nil {
+			if err := m.Detach(att.ID); err != nil {
 				m.opts.Warn(fmt.Sprintf("networks of container %s: %v", att.Name, err))
 			}
 		}

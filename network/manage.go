@@ -164,10 +164,7 @@ func (m *Manager) Reload(ctx context.Context) error {
 		return err
 	}
 	defer held.Release()
-	reply, err := control.Call(ctx, m.dir, control.Request{Op: control.Reload})
-	if err == nil && reply.Error != "" {
-		err = errors.New(reply.Error)
-	}
+	_, err = control.Call(ctx, m.dir, control.Request{Op: control.Reload})
 	return err
 }
 

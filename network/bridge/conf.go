@@ -17,7 +17,13 @@ const Type = "wherry-bridge"
 
 // Conf is the plugin's configuration.
 type Conf struct {
-	types.PluginConf
+	CNIVersion       string               `json:"cniVersion,omitempty"`
+	Name             string               `json:"name,omitempty"`
+	Type             string               `json:"type"`
+	Capabilities     map[string]bool      `json:"capabilities,omitempty"`
+	PrevResult       map[string]any       `json:"prevResult,omitempty"`
+	ValidAttachments []types.GCAttachment `json:"cni.dev/valid-attachments,omitempty"`
+
 	Bridge        string        `json:"bridge"`
 	MTU           int           `json:"mtu,omitempty"`
 	VLAN          int           `json:"vlan,omitempty"`
@@ -32,7 +38,7 @@ type Conf struct {
 	Routes        []Route       `json:"routes,omitempty"`
 	ID            string        `json:"networkID,omitempty"`
 	StateDir      string        `json:"stateDir,omitempty"` // for callers other than wherry; /run/wherry/net if empty
-	RuntimeConfig RuntimeConfig `json:"runtimeConfig,omitempty"`
+	RuntimeConfig RuntimeConfig `json:"runtimeConfig,omitzero"`
 }
 
 // Subnet is one range of addresses.

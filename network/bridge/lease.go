@@ -132,16 +132,44 @@ func (p *pool) claim(addr netip.Addr, l lease) (*lease, error) {
 	return p.takeOver(addr, l)
 }
 
+// Release ends the lease at path if it is still that of the container id. Two that meet here take turns.
+func Release(path, id string) error {
+	lock, err := lockDir(filepath.Dir(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	defer lock.Close()
+	text, err := os.Readlink(path)
+	if err != nil {
+		return nil
+	}
+	if l, ok := parseLease(text); ok && l.ID != id {
+		return nil
+	}
+	return os.Remove(path)
+}
+
+func lockDir(dir string) (*os.File, error) {
+	lock, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		lock.Close()
+		return nil, err
+	}
+	return lock, nil
+}
+
 // takeOver replaces a lease that no longer counts. Two that want it take turns.
 func (p *pool) takeOver(addr netip.Addr, l lease) (*lease, error) {
-	lock, err := os.OpenFile(filepath.Join(p.dir, ".lock"), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
+	lock, err := lockDir(p.dir)
 	if err != nil {
 		return nil, err
 	}
 	defer lock.Close()
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-		return nil, err
-	}
 	if holder := p.read(addr); holder != nil {
 		if p.counts(*holder, addr) && (holder.ID != l.ID || holder.Owner == l.Owner) {
 			return holder, nil

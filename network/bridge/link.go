@@ -22,6 +22,9 @@ func ensureBridge(c *Conf) (netlink.Link, error) {
 	mac := append(net.HardwareAddr{0x02}, sum[:5]...) // its own, else it would be that of the lowest port, and change
 	vlan := c.VLAN > 0
 	br := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: c.Bridge, HardwareAddr: mac, MTU: c.MTU, TxQLen: -1}}
+	if c.MTU == 0 {
+		br.MTU = outwardMTU()
+	}
 	if vlan {
 		br.VlanFiltering = &vlan
 	}
@@ -48,6 +51,24 @@ func ensureBridge(c *Conf) (netlink.Link, error) {
 		}
 	}
 	return link, netlink.LinkSetUp(link)
+}
+
+// outwardMTU is that of the interface with the default route: uplinks have large ones, and are slow without; 0: the
+// kernel's choice.
+func outwardMTU() int {
+	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+	if err != nil {
+		return 0
+	}
+	for _, r := range routes {
+		if r.Dst != nil && r.Dst.IP != nil && !r.Dst.IP.IsUnspecified() {
+			continue
+		}
+		if link, err := netlink.LinkByIndex(r.LinkIndex); err == nil {
+			return link.Attrs().MTU
+		}
+	}
+	return 0
 }
 
 func address(p netip.Prefix) *netlink.Addr {

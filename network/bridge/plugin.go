@@ -274,13 +274,14 @@ func (p *Plugin) Check(_ context.Context, args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
-	if err := version.ParsePrevResult(&c.PluginConf); err != nil {
-		return err
-	}
 	if c.PrevResult == nil {
 		return errdefs.New(errdefs.ErrInvalid, "CHECK needs prevResult")
 	}
-	want, err := types100.NewResultFromResult(c.PrevResult)
+	prev := types.PluginConf{CNIVersion: c.CNIVersion, RawPrevResult: c.PrevResult}
+	if err := version.ParsePrevResult(&prev); err != nil {
+		return err
+	}
+	want, err := types100.NewResultFromResult(prev.PrevResult)
 	if err != nil {
 		return err
 	}

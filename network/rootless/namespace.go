@@ -251,7 +251,7 @@ func (o Options) startUplink(ctx context.Context, inode uint64) error {
 	stop(o.Dir.UplinkFile())
 	pidFile := filepath.Join(string(o.Dir), "uplink.pid")
 	os.Remove(pidFile)
-	if err := uplink.Start(ctx, o.Dir.Namespace(), pidFile, o.Group); err != nil {
+	if err := uplink.Start(ctx, uplink.Options{NetNS: o.Dir.Namespace(), PidFile: pidFile, Group: o.Group}); err != nil {
 		return err
 	}
 	pid, err := uplink.Pid(pidFile)
@@ -306,9 +306,6 @@ func End(dir state.Dir) (ended bool, err error) {
 		}
 	}
 	for _, a := range dir.ListAttachments() {
-		for _, path := range a.Leftovers {
-			os.Remove(path)
-		}
 		dir.RemoveAttachment(a.ID)
 	}
 	stop(dir.UplinkFile())

@@ -90,7 +90,8 @@ type Attachment struct {
 	Name     string
 	Hostname string `json:",omitempty"`
 	Networks []Endpoint
-	Ports    []Port `json:",omitempty"`
+	Ports    []Port   `json:",omitempty"`
+	DNS      []string `json:",omitempty"` // --dns: its queries are forwarded to these
 	// Leftovers are paths to remove with the attachment: leases and cached results. The monitor does it at the end.
 	Leftovers []string `json:",omitempty"`
 	Monitor   Process  // holds the network namespace; lives as long as the container, restarts included

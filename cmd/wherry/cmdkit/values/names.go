@@ -98,10 +98,7 @@ func AddHost(s string) (string, error) {
 		return "", fmt.Errorf("it looks like name:192.0.2.7")
 	}
 	ip = strings.TrimSuffix(strings.TrimPrefix(ip, "["), "]")
-	if ip == "host-gateway" {
-		return "", fmt.Errorf("host-gateway is not there yet")
-	}
-	if _, err := netip.ParseAddr(ip); err != nil {
+	if _, err := netip.ParseAddr(ip); err != nil && ip != "host-gateway" {
 		return "", fmt.Errorf("%q is not an IP address", ip)
 	}
 	return name + ":" + ip, nil
@@ -113,23 +110,6 @@ func Addr(s string) error {
 		return fmt.Errorf("it is not an IP address")
 	}
 	return nil
-}
-
-// Network parses --network: none, host and private are there.
-func Network(s string) (string, error) {
-	mode, options, _ := strings.Cut(s, ":")
-	switch mode {
-	case "none", "host", "private":
-		if options != "" {
-			return "", fmt.Errorf("%s has no options", mode)
-		}
-		return mode, nil
-	case "default", "":
-		return "private", nil
-	case "bridge", "pasta", "slirp4netns", "container", "ns":
-		return "", fmt.Errorf("%s is not there yet (none, host and private are)", mode)
-	}
-	return "", fmt.Errorf("networks of your own are not there yet (none, host and private are)")
 }
 
 // Duration parses 30s or 1m30s; zero is allowed, less is not.
