@@ -134,6 +134,9 @@ func (e *Engine) dropRecord(c *container, volumes bool) error {
 	if c.Config.Name != c.name() {
 		names = append(names, c.Config.Name)
 	}
+	if err := e.dropMount(c.ID); err != nil {
+		return err
+	}
 	if err := e.containers.Remove(c.ID, names...); err != nil {
 		return err
 	}

@@ -58,6 +58,11 @@ func containerVerbs() []cmdkit.Entry {
 		{Names: "stats", New: container.Stats, Group: g},
 		{Names: "rename", New: container.Rename, Group: g},
 		{Names: "cp", New: container.Copy, Group: g},
+		{Names: "diff", New: container.Diff, Group: g},
+		{Names: "export", New: container.Export, Group: g},
+		{Names: "mount", New: container.Mount, Group: g},
+		{Names: "unmount umount", New: container.Unmount, Group: g},
+		{Names: "commit", New: image.Commit, Group: g, Place: cmdkit.Companion},
 	}
 }
 
@@ -102,8 +107,7 @@ func groups() []cmdkit.Entry {
 			{Names: "cleanup", New: container.Cleanup},
 			{Names: "clone", New: container.Clone},
 			{Names: "runlabel", New: container.RunLabel},
-		}, refused("CRIU can neither save nor restore what runs without root (commit keeps a container's files)", "checkpoint", "restore"), also(containerVerbs(), "ps", "inspect"), later("commit", "diff", "export",
-			"init", "mount", "port", "unmount umount"))},
+		}, refused("CRIU can neither save nor restore what runs without root (commit keeps a container's files)", "checkpoint", "restore"), also(containerVerbs(), "ps", "inspect"), later("init", "port"))},
 		{Names: "healthcheck", Group: "Check the health of containers", Sub: []cmdkit.Entry{{Names: "run", New: container.HealthCheck}}},
 		{Names: "image", Group: "Work on images", Sub: slices.Concat([]cmdkit.Entry{
 			{Names: "ls list", New: image.List},
@@ -111,7 +115,10 @@ func groups() []cmdkit.Entry {
 			{Names: "inspect", New: image.Inspect},
 			{Names: "exists", New: image.Exists},
 			{Names: "prune", New: image.Prune, Place: far},
-		}, also(imageVerbs(), "images", "rmi", "login", "logout"), later("build", "diff", "mount", "scp", "sign", "tree", "trust", "unmount umount"))},
+			{Names: "diff", New: image.Diff},
+			{Names: "mount", New: image.Mount},
+			{Names: "unmount umount", New: image.Unmount},
+		}, also(imageVerbs(), "images", "rmi", "login", "logout"), later("build", "scp", "sign", "tree", "trust"))},
 		{Names: "volume", Group: "Work on volumes", Sub: slices.Concat([]cmdkit.Entry{
 			{Names: "create", New: volume.Create},
 			{Names: "ls list", New: volume.List},
@@ -145,9 +152,8 @@ func groups() []cmdkit.Entry {
 }
 
 // laterCommands are Docker's and Podman's that come with later issues.
-var laterCommands = []string{"artifact", "auto-update", "build", "builder", "buildx", "commit", "compose", "config", "context", "diff",
-	"export", "farm", "generate", "init", "kube", "machine", "manifest", "mount", "network", "node", "play",
-	"plugin", "pod", "port", "quadlet", "remote", "service", "stack", "swarm", "trust", "unmount umount"}
+var laterCommands = []string{"artifact", "auto-update", "build", "builder", "buildx", "compose", "config", "context", "farm", "generate", "init", "kube", "machine", "manifest", "network", "node", "play",
+	"plugin", "pod", "port", "quadlet", "remote", "service", "stack", "swarm", "trust"}
 
 // later are commands that are known and say that they are not there yet.
 func later(names ...string) []cmdkit.Entry {
@@ -185,7 +191,7 @@ func globalFlags(env *cmdkit.Env) []cli.Flag {
 	version.Bool = true
 	flags := append(cmdkit.GlobalFlags(env, os.Setenv), version)
 	flags = append(flags, cmdkit.Refusals()...)
-	return append(flags, cmdkit.Later(`hooks-dir module network-config-dir`)...)
+	return append(flags, cmdkit.Later(`network-config-dir`)...)
 }
 
 // showVersion answers --version.
