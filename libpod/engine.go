@@ -21,8 +21,12 @@ import (
 
 // EngineOptions configures an Engine. The zero value is usable.
 type EngineOptions struct {
-	Warn    func(string) // takes one line for the user; nil: dropped
-	Runtime string       // name or path of the OCI runtime for containers that ask for none; empty: the first found
+	Warn         func(string)             // takes one line for the user; nil: dropped
+	Runtime      string                   // name or path of the OCI runtime for containers that ask for none; empty: the first found
+	RuntimeFlags []string                 // given to the OCI runtime before its command, without the --
+	Settings     func() (Settings, error) // what containers.conf says of starts; nil: nothing
+	// Hooks adds to a runtime's configuration the OCI hooks that the descriptions in dirs ask for; nil: none.
+	Hooks func(dirs []string, config []byte, binds bool) ([]byte, error)
 }
 
 // Engine works on one user's store. It holds no state of its own: any number of them work side by side.

@@ -310,7 +310,7 @@ func (s *startup) job(sp *specs.Spec) monitor.Job {
 		Runtime: s.runtime.Path, StartArgs: s.runtime.StartArgs(start), Env: s.runtime.Env(),
 		Terminal: c.Process.Terminal, OpenStdin: c.Process.OpenStdin, StdinOnce: c.Process.StdinOnce,
 		Log: c.Log, LogAttrs: c.logAttrs(), LogTag: c.logTag(), LogFields: c.logFields(), Events: eventLog(s.e.dirs), EventAttrs: c.eventAttrs(), Mounted: c.mountedVolumes(), Lifecycle: c.Lifecycle, Health: c.Health,
-		Cgroups: s.facts.Dirs(c.ID), Scope: s.facts.Scope(), Leftovers: s.runtime.Leftovers(c.ID), BootID: bootID(),
+		Cgroups: s.facts.Dirs(c.ID), Scope: s.facts.Scope(), Leftovers: s.runtime.Leftovers(c.ID), BootID: bootID(), PostStop: s.hookDirs != nil,
 		UplinkPid: filepath.Join(s.runDir, uplinkPidFile), Network: s.networkFile(), AtEnd: s.e.afterRemoval(c),
 	}
 	if s.hides() {

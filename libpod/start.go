@@ -83,23 +83,24 @@ func (e *Engine) startLocked(ctx context.Context, c *container, lock *recorddir.
 
 // startup is one start under way.
 type startup struct {
-	e       *Engine
-	c       *container
-	before  record.State // to go back to when the start fails
-	runDir  string
-	runtime *ociruntime.Runtime
-	facts   cgroup.Facts
-	key     string   // of the seccomp filter to keep after the start; empty: none
-	client  *os.File // our end of the first attach connection
-	server  *os.File // the monitor's
-	monitor *monitor.Process
-	config  *os.File            // the runtime that is started already waits for its configuration from here; nil: it is not
-	proxies bool                // signals are handed on
-	proxy   *signalProxy        // nil: they are not
-	net     *connection         // nil: it is on no networks
-	places  int                 // mount points of ours so far
-	peers   map[string]*os.File // by target: what is mounted shared with the host
-	hidden  []string            // variables from secrets, NAME=value: for the runtime alone
+	e        *Engine
+	c        *container
+	before   record.State // to go back to when the start fails
+	runDir   string
+	runtime  *ociruntime.Runtime
+	facts    cgroup.Facts
+	key      string   // of the seccomp filter to keep after the start; empty: none
+	client   *os.File // our end of the first attach connection
+	server   *os.File // the monitor's
+	monitor  *monitor.Process
+	config   *os.File            // the runtime that is started already waits for its configuration from here; nil: it is not
+	proxies  bool                // signals are handed on
+	proxy    *signalProxy        // nil: they are not
+	net      *connection         // nil: it is on no networks
+	places   int                 // mount points of ours so far
+	peers    map[string]*os.File // by target: what is mounted shared with the host
+	hookDirs []string            // with descriptions of OCI hooks; nil: there are none
+	hidden   []string            // variables from secrets, NAME=value: for the runtime alone
 }
 
 // run brings the container up. The state says "running" before anything runs, so that a kill at any point leaves a
@@ -164,6 +165,7 @@ func (s *startup) findRuntime() (*ociruntime.Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.findHooks(set)
 	if asked = firstOf(asked, set.Runtime); asked == "" && s.facts.Hybrid {
 		if runc, err := s.e.namedRuntime("runc", set); err == nil {
 			return runc, nil

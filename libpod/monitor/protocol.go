@@ -57,6 +57,7 @@ type Job struct {
 	Network    string        // file that says how the container is connected (network/state.Attachment), removed at the end; empty: none
 	Scope      *systemd.Unit // that all this is in: while it is being stopped, nothing is started again
 	BootID     string
+	PostStop   bool     // the bundle's configuration may have hooks to run after the end
 	AtEnd      []string // command line to start once the container is removed
 }
 

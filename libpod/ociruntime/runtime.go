@@ -34,6 +34,7 @@ type Runtime struct {
 	StateDir string         // layout.Dirs.Runtime()
 	Manager  cgroup.Manager // cgroup.Facts.Manager
 	Rootless bool
+	Flags    []string // of the user: given before the command, with -- in front
 }
 
 // Start is what a start needs.
@@ -124,6 +125,9 @@ func (r *Runtime) global(logFile string) []string {
 		args = append(args, "--cgroup-manager="+string(manager))
 	} else if r.Rootless && r.Kind == Runc {
 		args = append(args, "--rootless=true")
+	}
+	for _, flag := range r.Flags {
+		args = append(args, "--"+flag)
 	}
 	if logFile != "" {
 		args = append(args, "--log", logFile, "--log-format", "json")

@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"unsafe"
 
+	"github.com/wherry-containers/wherry/pkg/containersconf"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/layout"
 )
@@ -34,7 +35,12 @@ type Env struct {
 	Debug bool // global --debug: see Tell
 
 	CgroupManager string   // global --cgroup-manager: systemd, cgroupfs, or empty for what suits the host
-	CDIDirs       []string // global --cdi-spec-dir: where device descriptions lie; nil for the usual places
+	Modules       []string // global --module: further containers.conf files
+	HooksDirs     []string // global --hooks-dir: where descriptions of OCI hooks lie; nil for what containers.conf says
+	RuntimeFlags  []string // global --runtime-flag: given to the OCI runtime, with -- before each
+	conf          *containersconf.Conf
+
+	CDIDirs []string // global --cdi-spec-dir: where device descriptions lie; nil for the usual places
 }
 
 // Warn prints one warning line.

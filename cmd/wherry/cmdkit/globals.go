@@ -50,8 +50,11 @@ func GlobalFlags(env *Env, setenv func(name, value string) error) []cli.Flag {
 			return nil
 		}),
 		Func("out", "Write the results to `FILE`", env.redirect),
+		Strings(&env.HooksDirs, "hooks-dir", "Read descriptions of OCI hooks from `DIR`"),
+		Strings(&env.Modules, "module", "Read the containers.conf module `FILE` too"),
 		move("root", "Keep images and containers in `DIR`", "WHERRY_DATA"),
 		String(&env.Runtime, "runtime", "Run containers with this OCI `RUNTIME`, a name or a path"),
+		Strings(&env.RuntimeFlags, "runtime-flag", "Start the OCI runtime with `FLAG`, without the -- before it"),
 		move("runroot", "Keep what is gone at reboot in `DIR`", "WHERRY_RUN"),
 	}
 }
@@ -83,7 +86,6 @@ func Refusals() []cli.Flag {
 			"it works on the store of this machine, without a service to connect to"},
 		{"conmon", "its own monitor stays with a container"},
 		{"imagestore", "storage.conf names additional image stores, and --root another place for all of them"},
-		{"runtime-flag", "name a script with --runtime that starts the runtime with the flag"},
 		{"storage-driver storage-opt", "it uses what this machine can do (info shows it)"},
 		{"syslog", "it keeps no log of its own (events shows what happened, logs what containers said)"},
 		{"tmpdir", "--runroot moves what is gone at reboot, and TMPDIR temporary files"},

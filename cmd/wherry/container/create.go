@@ -26,6 +26,7 @@ type wish struct {
 	pullArgs      []string // flags for the companion's pull
 	platform      platformParts
 	network       networkWish
+	given         []cli.Flag // the flags that are bound to this wish
 }
 
 // laterFlags are those of Docker's and Podman's run and create that are not there yet.
@@ -69,6 +70,7 @@ func (w *wish) flags() []cli.Flag {
 		flags = append(flags, group...)
 	}
 	slices.SortFunc(flags, func(a, b cli.Flag) int { return strings.Compare(a.Names()[0], b.Names()[0]) })
+	w.given = flags
 	return flags
 }
 
@@ -76,6 +78,9 @@ func (w *wish) flags() []cli.Flag {
 func (w *wish) finish(ctx context.Context, env *cmdkit.Env, operands []string) error {
 	cfg := &w.Config
 	cfg.Image.Name, w.Command = operands[0], operands[1:]
+	if err := w.applyConf(env); err != nil {
+		return err
+	}
 	w.Env = w.env.list()
 	if err := w.settlePlatform(); err != nil {
 		return err

@@ -36,6 +36,7 @@ func (s *Server) onEnd() {
 		s.health.stop(s)
 	}
 	s.dropInit()
+	s.postStop()
 	if s.waitForRestart() {
 		s.cleanRuntime()
 		s.dismiss(s.end.code)

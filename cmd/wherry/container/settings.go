@@ -1,0 +1,153 @@
+package container
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
+	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit/values"
+	"github.com/wherry-containers/wherry/libpod"
+	"github.com/wherry-containers/wherry/libpod/record"
+	"github.com/wherry-containers/wherry/pkg/caps"
+	"github.com/wherry-containers/wherry/pkg/containersconf"
+	"github.com/wherry-containers/wherry/pkg/hostfacts"
+)
+
+// settings is what containers.conf and the global flags say of starts.
+func settings(env *cmdkit.Env) func() (libpod.Settings, error) {
+	return sync.OnceValues(func() (libpod.Settings, error) {
+		conf, err := env.Conf()
+		if err != nil {
+			return libpod.Settings{}, err
+		}
+		set := libpod.Settings{Runtime: conf.Runtime, Runtimes: conf.Runtimes, HooksDirs: conf.HooksDirs}
+		if env.HooksDirs != nil {
+			set.HooksDirs = env.HooksDirs
+		}
+		return set, nil
+	})
+}
+
+// hooks adds OCI hooks to a runtime's configuration, by the companion.
+func hooks(env *cmdkit.Env) func([]string, []byte, bool) ([]byte, error) {
+	return func(dirs []string, config []byte, binds bool) ([]byte, error) {
+		return env.AskCompanion(config, append([]string{cmdkit.AddHooks, strconv.FormatBool(binds)}, dirs...)...)
+	}
+}
+
+// Flags whose values of containers.conf and of the command line go together: by key, name or target.
+func mergedFlags() []string { return []string{"annotation", "sysctl", "ulimit", "mount", "volume"} }
+
+// applyConf gives flags that were not given the values of containers.conf.
+func (w *wish) applyConf(env *cmdkit.Env) error {
+	conf, err := env.Conf()
+	if err != nil {
+		return err
+	}
+	given := map[string]bool{}
+	for _, f := range w.given {
+		if ours, ok := f.(*cmdkit.Flag); ok && ours.IsSet() {
+			given[ours.Name] = true
+		}
+	}
+	own := flagsByName(w.given)
+	below := newWish(env)
+	var belows map[string]*cmdkit.Flag
+	for _, d := range conf.Flags {
+		f, merge := own[d.Name], slices.Contains(mergedFlags(), d.Name)
+		if merge {
+			if belows == nil {
+				belows = flagsByName(below.flags())
+			}
+			f = belows[d.Name]
+		}
+		if f == nil || f.Refusal("") != "" || given[d.Name] && !merge && d.Name != "device" {
+			continue
+		}
+		if err := f.Set(d.Value); err != nil {
+			return fmt.Errorf("containers.conf: %s: %q: %w", d.Key, d.Value, err)
+		}
+	}
+	mergeBelow(&w.Config, &below.Config)
+	w.EnvWish.Base = append(w.EnvWish.Base, conf.Env...)
+	return w.applySecurity(conf)
+}
+
+func flagsByName(flags []cli.Flag) map[string]*cmdkit.Flag {
+	m := make(map[string]*cmdkit.Flag, len(flags))
+	for _, f := range flags {
+		if ours, ok := f.(*cmdkit.Flag); ok {
+			m[ours.Name] = ours
+		}
+	}
+	return m
+}
+
+// mergeBelow adds what cfg does not have yet.
+func mergeBelow(cfg, below *record.Config) {
+	cfg.Notes = mergeMaps(below.Notes, cfg.Notes)
+	cfg.Namespaces.Sysctls = mergeMaps(below.Namespaces.Sysctls, cfg.Namespaces.Sysctls)
+	for _, u := range below.Resources.Ulimits {
+		if !slices.ContainsFunc(cfg.Resources.Ulimits, func(o record.Ulimit) bool { return o.Name == u.Name }) {
+			cfg.Resources.Ulimits = append(cfg.Resources.Ulimits, u)
+		}
+	}
+	for _, m := range below.Mounts {
+		if !slices.ContainsFunc(cfg.Mounts, func(o record.Mount) bool { return o.Target == m.Target }) {
+			cfg.Mounts = append(cfg.Mounts, m)
+		}
+	}
+}
+
+func mergeMaps(below, over map[string]string) map[string]string {
+	if len(below) == 0 {
+		return over
+	}
+	for k, v := range over {
+		below[k] = v
+	}
+	return below
+}
+
+// applySecurity sets what is no flag by itself.
+func (w *wish) applySecurity(conf *containersconf.Conf) error {
+	cfg, sec := &w.Config, &w.Config.Security
+	if conf.NameAsHost && cfg.Hostname == "" && cfg.Namespaces.UTS == "" && values.Hostname(cfg.Name) == nil {
+		cfg.Hostname = cfg.Name
+	}
+	if cfg.Process.Init && cfg.Process.InitPath == "" {
+		cfg.Process.InitPath = conf.InitPath
+	}
+	if conf.AppArmor != "" && sec.AppArmor == "" && hostfacts.AppArmor() {
+		sec.AppArmor = conf.AppArmor
+	}
+	if conf.Seccomp != "" && sec.Seccomp == "" {
+		if err := seccompProfile(sec, conf.Seccomp); err != nil {
+			return fmt.Errorf("containers.conf: containers.seccomp_profile: %w", err)
+		}
+	}
+	return defaultCaps(sec, conf.Capabilities)
+}
+
+// defaultCaps makes base the capabilities that flags add to and drop from.
+func defaultCaps(s *record.Security, base []string) error {
+	if len(base) == 0 || s.Privileged || slices.Contains(s.CapAdd, "ALL") || slices.Contains(s.CapDrop, "ALL") {
+		return nil
+	}
+	var kept []string
+	for _, name := range base {
+		full, err := caps.Normalize(name)
+		if err != nil {
+			return fmt.Errorf("containers.conf: containers.default_capabilities: %w", err)
+		}
+		if !slices.Contains(s.CapDrop, full) {
+			kept = append(kept, full)
+		}
+	}
+	s.CapDrop, s.CapAdd = []string{"ALL"}, append(kept, s.CapAdd...)
+	return nil
+}
