@@ -194,7 +194,7 @@ func TestNamesFollowTheFilesAtOnce(t *testing.T) {
 	s := newScene(t)
 	ask := func() string { return said(s.ask(s.web.Namespace, frontGateway, "late", dns.TypeA)) }
 	s.hostServers("192.0.2.99") // nobody there
-	go upstream(t, s, nettest.Host, 53, map[string]string{})
+	upstream(t, nettest.Host, map[string]string{})
 	s.hostServers(nettest.Host.String())
 	if got := ask(); got != "NXDOMAIN" {
 		t.Errorf("before: %q", got)
@@ -241,7 +241,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 // upstream is a resolver on the host that knows some names; "big" has too many addresses for a packet.
-func upstream(t *testing.T, s *scene, at netip.Addr, port uint16, known map[string]string) {
+func upstream(t *testing.T, at netip.Addr, known map[string]string) {
+	t.Helper()
 	answer := func(w dns.ResponseWriter, q *dns.Msg) {
 		m := new(dns.Msg)
 		m.SetReply(q)
@@ -265,27 +266,24 @@ func upstream(t *testing.T, s *scene, at netip.Addr, port uint16, known map[stri
 		w.WriteMsg(m)
 	}
 	var host *nssocket.Namespace
-	udp, err := host.ListenUDP(netip.AddrPortFrom(at, port))
+	udp, err := host.ListenUDP(netip.AddrPortFrom(at, 53))
 	if err != nil {
-		t.Error(err)
-		return
+		t.Fatal(err)
 	}
-	tcp, err := host.ListenTCP(netip.AddrPortFrom(at, port))
+	tcp, err := host.ListenTCP(netip.AddrPortFrom(at, 53))
 	if err != nil {
-		t.Error(err)
-		return
+		t.Fatal(err)
 	}
 	t.Cleanup(func() { udp.Close(); tcp.Close() })
 	go (&dns.Server{PacketConn: udp, Handler: dns.HandlerFunc(answer)}).ActivateAndServe()
-	(&dns.Server{Listener: tcp, Handler: dns.HandlerFunc(answer)}).ActivateAndServe()
+	go (&dns.Server{Listener: tcp, Handler: dns.HandlerFunc(answer)}).ActivateAndServe()
 }
 
 func TestOtherNamesAreTheHosts(t *testing.T) {
 	s := newScene(t)
 	loopback := netip.MustParseAddr("127.0.0.53") // systemd's stub: reached in the host's namespace only
-	go upstream(t, s, loopback, 53, map[string]string{"example.org": "198.51.100.1"})
-	go upstream(t, s, nettest.Host, 53, map[string]string{"example.org": "198.51.100.2", "web": "198.51.100.3"})
-	eventually(t, "resolvers", func() bool { return true })
+	upstream(t, loopback, map[string]string{"example.org": "198.51.100.1"})
+	upstream(t, nettest.Host, map[string]string{"example.org": "198.51.100.2", "web": "198.51.100.3"})
 	ask := func(name string) string {
 		return said(s.ask(s.web.Namespace, frontGateway, name, dns.TypeA))
 	}
@@ -317,7 +315,7 @@ func TestOtherNamesAreTheHosts(t *testing.T) {
 
 func TestLongAnswersComeOverTCP(t *testing.T) {
 	s := newScene(t)
-	go upstream(t, s, nettest.Host, 53, nil)
+	upstream(t, nettest.Host, nil)
 	s.hostServers(nettest.Host.String())
 	short := s.ask(s.web.Namespace, frontGateway, "big", dns.TypeA)
 	short.Compress = true
@@ -351,7 +349,7 @@ func TestServersOfTheNetworkAndInternalOnes(t *testing.T) {
 	if err := s.server.Sync(context.Background(), s.server.Roster.View().Networks()); err != nil {
 		t.Fatal(err)
 	}
-	go upstream(t, s, nettest.Host, 53, map[string]string{"example.org": "198.51.100.2"})
+	upstream(t, nettest.Host, map[string]string{"example.org": "198.51.100.2"})
 	s.hostServers("127.0.0.77")
 	for _, test := range []struct {
 		from         *nettest.Container

@@ -29,7 +29,8 @@ func id(digit string) string { return strings.Repeat(digit, 64) }
 // running is a keeper that runs; end returns what it ended with.
 type running struct {
 	kill context.CancelFunc
-	done chan error
+	done chan struct{}
+	err  error
 	log  *syncBuffer
 }
 
@@ -56,21 +57,25 @@ func start(t *testing.T, w *nettest.World, linger time.Duration) *running {
 		t.Fatal(err)
 	}
 	ctx, kill := context.WithCancel(context.Background())
-	r := &running{kill: kill, done: make(chan error, 1), log: &syncBuffer{}}
+	r := &running{kill: kill, done: make(chan struct{}), log: &syncBuffer{}}
 	go func() {
-		r.done <- Run(ctx, Config{Dir: w.Dir, Control: l.(*net.UnixListener), Namespace: w.File, Log: r.log, Linger: linger})
+		r.err = Run(ctx, Config{Dir: w.Dir, Control: l.(*net.UnixListener), Namespace: w.File, Log: r.log, Linger: linger})
 		l.Close()
+		close(r.done)
 	}()
-	t.Cleanup(kill)
+	t.Cleanup(func() {
+		kill()
+		<-r.done // it uses the world, which ends after this
+	})
 	return r
 }
 
 func (r *running) ended(t *testing.T) {
 	t.Helper()
 	select {
-	case err := <-r.done:
-		if err != nil {
-			t.Error(err)
+	case <-r.done:
+		if r.err != nil {
+			t.Error(r.err)
 		}
 	case <-time.After(5 * time.Second):
 		t.Fatal("it does not end")
