@@ -69,10 +69,13 @@ type App struct {
 	Default func(env *Env) bool
 }
 
+// docker is the one other name that we answer to.
+const docker = "docker"
+
 // Program is what argv[0] makes of us: docker when called so, else fallback.
 func Program(argv0, fallback string) string {
-	if base := filepath.Base(argv0); base == "docker" {
-		return base
+	if filepath.Base(argv0) == docker {
+		return docker
 	}
 	return fallback
 }
@@ -142,7 +145,7 @@ func find(entries []Entry, word, path string) (Entry, error) {
 		}
 	}
 	text := "unknown command " + quote(strings.TrimSpace(path+" "+word)) + Suggest(word, names, strings.TrimLeft(path+" ", " "))
-	return Entry{}, &UsageError{Text: text, Command: path}
+	return Entry{}, &UsageError{Text: text, Command: path, Words: true}
 }
 
 func quote(s string) string { return `"` + s + `"` }
@@ -209,6 +212,9 @@ func parse(ctx context.Context, cmd *cli.Command, line Line) error {
 // flagError rewrites package flag's `invalid value "12q" for flag -memory: TEXT` into ours, with the flag as typed.
 func flagError(err error, typed map[string]string) error {
 	quoted, rest, ok := strings.Cut(strings.TrimPrefix(err.Error(), "invalid value "), " for flag -")
+	if !ok { // a switch with a value of its own
+		quoted, rest, ok = strings.Cut(strings.TrimPrefix(err.Error(), "invalid boolean value "), " for -")
+	}
 	if !ok {
 		return Usagef("%s", err)
 	}

@@ -3,6 +3,7 @@ package cmdkit
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/wherry-containers/wherry/pkg/errdefs"
@@ -12,6 +13,9 @@ import (
 type UsageError struct {
 	Text    string
 	Command string // path without the program's name: "container ls", empty for the program itself
+	// Words says that it is the command or its operands that make no sense, not a flag: Docker's status for that is 1,
+	// Podman's, and ours, is 125.
+	Words bool
 }
 
 func (e *UsageError) Error() string { return e.Text }
@@ -19,6 +23,11 @@ func (e *UsageError) Error() string { return e.Text }
 // Usagef returns a usage error; the command that is running is filled in by Run.
 func Usagef(format string, args ...any) error {
 	return &UsageError{Text: fmt.Sprintf(format, args...)}
+}
+
+// Operandsf is Usagef for operands that are missing or too many.
+func Operandsf(format string, args ...any) error {
+	return &UsageError{Text: fmt.Sprintf(format, args...), Words: true}
 }
 
 // Exit returns an error that ends the program silently with code, nil for 0.
@@ -38,12 +47,39 @@ func Report(env *Env, err error) int {
 	if errors.As(err, &exit) && exit.Err == nil {
 		return exit.Code
 	}
-	fmt.Fprintf(env.Err, "Error: %s\n", oneLine(err.Error()))
+	fmt.Fprintf(env.Err, "Error: %s\n", env.named(oneLine(err.Error())))
 	var usage *UsageError
 	if errors.As(err, &usage) {
 		fmt.Fprintf(env.Err, "See '%s --help'.\n", strings.TrimSpace(env.Program+" "+usage.Command))
+		if usage.Words && env.Program == docker {
+			return 1
+		}
 	}
 	return errdefs.ExitCode(err)
+}
+
+// hinted are the commands that messages name as the next step.
+var hinted = []string{"container", "exec", "image", "images", "import", "info", "inspect", "login", "logs", "network", "ps", "pull", "push",
+	"rm", "rmi", "run", "search", "secret", "start", "stop", "system", "tag", "unpause", "volume"}
+
+// named puts our name into the commands that a message names: somebody who calls us docker types docker.
+func (e *Env) named(text string) string {
+	const own, letters = "wherry ", "abcdefghijklmnopqrstuvwxyz"
+	if e.Program == "wherry" || !strings.Contains(text, own) {
+		return text
+	}
+	parts := strings.Split(text, own)
+	var b strings.Builder
+	b.WriteString(parts[0])
+	for _, rest := range parts[1:] {
+		verb := rest[:len(rest)-len(strings.TrimLeft(rest, letters))]
+		if slices.Contains(hinted, verb) {
+			b.WriteString(e.Program + " " + rest)
+		} else {
+			b.WriteString(own + rest)
+		}
+	}
+	return b.String()
 }
 
 // oneLine joins the lines of a message, such as the output of a child, by "; ".
@@ -65,7 +101,7 @@ func Each(env *Env, operands []string, fn func(operand string) (string, error)) 
 		line, err := fn(operand)
 		if err != nil {
 			if last != nil {
-				fmt.Fprintf(env.Err, "Error: %s\n", oneLine(last.Error()))
+				fmt.Fprintf(env.Err, "Error: %s\n", env.named(oneLine(last.Error())))
 			}
 			last = err
 			continue

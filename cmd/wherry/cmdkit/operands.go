@@ -16,11 +16,11 @@ func checkOperands(path, argsUsage string, operands []string) error {
 	least, most := operandBounds(argsUsage)
 	switch {
 	case most == 0 && len(operands) > 0:
-		return Usagef("%q takes no operands, not %q", path, operands[0])
+		return Operandsf("%q takes no operands, not %q", path, operands[0])
 	case len(operands) < least:
-		return Usagef("%q needs %s", path, argsUsage)
+		return Operandsf("%q needs %s", path, argsUsage)
 	case most >= 0 && len(operands) > most:
-		return Usagef("%q takes %s, not %q", path, argsUsage, operands[most])
+		return Operandsf("%q takes %s, not %q", path, argsUsage, operands[most])
 	}
 	return nil
 }

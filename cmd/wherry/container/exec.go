@@ -60,7 +60,7 @@ func execIn(ctx context.Context, env *cmdkit.Env, opts *execOptions, operands []
 		return err
 	}
 	if len(command) == 0 {
-		return cmdkit.Usagef("%q needs a command to run in container %q", env.Program+" exec", ref)
+		return cmdkit.Operandsf("%q needs a command to run in container %q", env.Program+" exec", ref)
 	}
 	if opts.WorkDir != "" {
 		if err := values.AbsolutePath(opts.WorkDir); err != nil {

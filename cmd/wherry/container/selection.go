@@ -65,7 +65,7 @@ func (s *selection) refs(ctx context.Context, e *libpod.Engine, operands []strin
 		found, err := s.search(ctx, e, statuses)
 		return append(refs, found...), err
 	case len(refs) == 0 && len(s.files) == 0:
-		return nil, cmdkit.Usagef("which container? Name one, or use --all, --latest, --filter or --cidfile")
+		return nil, cmdkit.Operandsf("which container? Name one, or use --all, --latest, --filter or --cidfile")
 	}
 	return refs, nil
 }
@@ -122,7 +122,7 @@ func (s *selection) each(ctx context.Context, env *cmdkit.Env, operands []string
 func one(ctx context.Context, e *libpod.Engine, latest bool, operands []string) (string, []string, error) {
 	if !latest {
 		if len(operands) == 0 {
-			return "", nil, cmdkit.Usagef("which container? Name one, or use --latest")
+			return "", nil, cmdkit.Operandsf("which container? Name one, or use --latest")
 		}
 		return operands[0], operands[1:], nil
 	}

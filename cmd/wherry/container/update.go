@@ -64,7 +64,7 @@ func (u *updating) run(ctx context.Context, env *cmdkit.Env, operands []string) 
 		operands = []string{ref}
 	}
 	if len(operands) == 0 {
-		return cmdkit.Usagef("which container? Name one, or use --latest")
+		return cmdkit.Operandsf("which container? Name one, or use --latest")
 	}
 	u.NoHealth = u.health.NoHealth
 	if u.health.HealthSet {

@@ -167,7 +167,7 @@ func inspect(ctx context.Context, env *cmdkit.Env, all bool, format string, name
 func chosen(ctx context.Context, e *libpod.Engine, all bool, names []string) ([]string, error) {
 	switch {
 	case !all && len(names) == 0:
-		return nil, cmdkit.Usagef("which volume? Name one, or use --all")
+		return nil, cmdkit.Operandsf("which volume? Name one, or use --all")
 	case !all:
 		return names, nil
 	case len(names) > 0:
