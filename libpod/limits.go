@@ -42,7 +42,14 @@ func (e *Engine) checkLimits(cfg *record.Config) error {
 	if err != nil {
 		return err
 	}
-	return spec.CheckLimits(cfg.Resources, facts)
+	if err := spec.CheckLimits(cfg.Resources, facts); err != nil {
+		return err
+	}
+	b := &cfg.Resources.Block
+	if throttled := len(blockPaths(b)) > len(b.DeviceWeights); throttled && !facts.Throttles(cfg.ID) {
+		return errdefs.New(errdefs.ErrUnsupported, "--device-read-bps and its like: this kernel cannot limit the rate of a device (it lacks CONFIG_BLK_DEV_THROTTLING; leave them out)")
+	}
+	return nil
 }
 
 // limited tells whether the limits ask for anything of a control group.

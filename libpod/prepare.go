@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -122,6 +123,11 @@ func (s *startup) rootSpec(ctx context.Context, in *spec.Input) (rootfs.Spec, er
 		Volatile: s.c.Rootfs.Volatile,
 		Driver:   found.Driver,
 	}
+	if found.Driver != rootfs.VFS { // which would copy it
+		if skeleton := rootfs.Skeleton(s.e.dirs); skeleton != "" {
+			m.Lower = append(slices.Clip(m.Lower), skeleton)
+		}
+	}
 	return m, s.mapRoot(ctx, in, img, &m)
 }
 
@@ -213,6 +219,7 @@ func (s *startup) specHost() (spec.Host, error) {
 		host.Mqueue = hostfacts.IsMqueue("/dev/mqueue")
 	}
 	host.Block = blockDevices(&s.c.Resources)
+	host.NoThrottle = s.c.Resources.Block.Weight > 0 && !s.facts.Throttles(s.c.ID)
 	host.Devices, err = s.devices()
 	return host, err
 }

@@ -62,11 +62,9 @@ func (e *Engine) amend(c *container, opts UpdateOptions) error {
 		for _, change := range opts.Limits {
 			change(&r)
 		}
-		facts, err := e.facts(&c.Config)
-		if err != nil {
-			return err
-		}
-		if err := spec.CheckLimits(r, facts); err != nil {
+		wanted := c.Config
+		wanted.Resources = r
+		if err := e.checkLimits(&wanted); err != nil {
 			return err
 		}
 		u.Resources = &r

@@ -52,7 +52,8 @@ func (e *Engine) updateRun(ctx context.Context, c, before *container) error {
 // limitsInput is as much of the input of package spec as the limits need.
 func (e *Engine) limitsInput(_ context.Context, c *container) spec.Input {
 	facts, _ := e.facts(&c.Config) // amend has asked
-	return spec.Input{Config: &c.Config, Cgroup: facts, Host: spec.Host{Block: blockDevices(&c.Resources)}}
+	return spec.Input{Config: &c.Config, Cgroup: facts, Host: spec.Host{Block: blockDevices(&c.Resources),
+		NoThrottle: c.Resources.Block.Weight > 0 && !facts.Throttles(c.ID)}}
 }
 
 // writeBundle puts limits and environment into the runtime's configuration of the run that is under way.

@@ -58,6 +58,7 @@ type Host struct {
 	OOMScoreAdj      int                    // own one; needed with Config.Resources.OOMScoreAdj only
 	Devices          []specs.LinuxDevice    // hostfacts.Devices of Config.Security.Devices' sources, or of /dev (privileged)
 	Block            map[string]BlockDevice // those of the paths in Config.Resources.Block that are block devices
+	NoThrottle       bool                   // the kernel cannot limit the rate of block devices (v2)
 	SELinux          bool
 	AppArmor         bool
 	Mqueue           bool // /dev/mqueue is mounted; needed with --ipc host only

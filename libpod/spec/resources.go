@@ -1,7 +1,9 @@
 package spec
 
 import (
+	"maps"
 	"math"
+	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -14,10 +16,11 @@ import (
 // defaultPids bounds a fork bomb; it is dropped without a word where the controller is missing.
 const defaultPids = 2048
 
-// cpuPeriod is the scheduler's default, in microseconds, and cpuShares its weight.
+// cpuPeriod is the scheduler's default, in microseconds; cpuShares and cpuWeight are its default weight in v1 and v2.
 const (
 	cpuPeriod = 100000
 	cpuShares = 1024
+	cpuWeight = "100"
 )
 
 func setResources(in Input, s *specs.Spec) error {
@@ -52,11 +55,25 @@ func limits(in Input) (*specs.LinuxResources, error) {
 	if err := CheckLimits(r, in.Cgroup); err != nil {
 		return nil, err
 	}
-	block, err := blockIO(r.Block, in.Host.Block)
-	if err != nil {
-		return nil, err
+	res := &specs.LinuxResources{Memory: memory(r, in.Cgroup.Swap), CPU: cpu(r), Pids: pids(r, in.Cgroup.Has("pids")), Unified: r.Unified}
+	if in.Host.NoThrottle && r.Block.Weight > 0 {
+		// crun opens io.max for any limit of block I/O, also where there is none. Such a kernel has the weight of BFQ.
+		res.Unified = with(r.Unified, "io.bfq.weight", "default "+strconv.Itoa(int(r.Block.Weight)))
+		return res, nil
 	}
-	return &specs.LinuxResources{Memory: memory(r, in.Cgroup.Swap), CPU: cpu(r), Pids: pids(r, in.Cgroup.Has("pids")), BlockIO: block, Unified: r.Unified}, nil
+	var err error
+	res.BlockIO, err = blockIO(r.Block, in.Host.Block)
+	return res, err
+}
+
+// with is a copy of the files with one more.
+func with(files map[string]string, key, value string) map[string]string {
+	files = maps.Clone(files)
+	if files == nil {
+		files = map[string]string{}
+	}
+	files[key] = value
+	return files
 }
 
 // Changed is what the runtime is to be told when the limits of a running container go from before to those of
@@ -85,8 +102,12 @@ func Changed(in Input, before record.Resources) (*specs.LinuxResources, error) {
 		c.Quota, c.Period = &unlimited, &period
 	}
 	if before.CPUShares > 0 && now.CPUShares == 0 {
-		shares := uint64(cpuShares)
-		cpuOf(res).Shares = &shares
+		if in.Cgroup.Version == 2 { // runtimes do not agree on the weight of 1024 shares
+			res.Unified = with(res.Unified, "cpu.weight", cpuWeight)
+		} else {
+			shares := uint64(cpuShares)
+			cpuOf(res).Shares = &shares
+		}
 	}
 	if res.Pids == nil && in.Cgroup.Has("pids") {
 		res.Pids = &specs.LinuxPids{Limit: &unlimited}

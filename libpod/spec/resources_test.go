@@ -122,7 +122,7 @@ func TestChanged(t *testing.T) {
 	}{
 		"memory off":  {record.Resources{Memory: 9, MemoryReservation: 5}, record.Resources{}, `"memory":{"limit":-1,"reservation":0,"swap":-1}`, "cpu"},
 		"cpus off":    {record.Resources{NanoCPUs: 1e9}, record.Resources{}, `"quota":-1,"period":100000`, "memory"},
-		"shares off":  {record.Resources{CPUShares: 9}, record.Resources{}, `"shares":1024`, "quota"},
+		"shares off":  {record.Resources{CPUShares: 9}, record.Resources{}, `"unified":{"cpu.weight":"100"}`, "quota"},
 		"pids off":    {record.Resources{Pids: &many}, record.Resources{Pids: &none}, `"pids":{"limit":-1}`, ""},
 		"more memory": {record.Resources{Memory: 9}, record.Resources{Memory: 20}, `"memory":{"limit":20,"swap":40}`, "cpu"},
 	} {

@@ -225,3 +225,17 @@ func slicePath(name string) (string, error) {
 }
 
 func writable(path string) bool { return unix.Access(path, unix.W_OK) == nil }
+
+// Throttles tells whether the kernel can limit the rate of block devices. Only a group shows that, and the topmost has no
+// such file: where there is no other yet it is taken for granted.
+func (f Facts) Throttles(id string) bool {
+	if f.Version != 2 {
+		return true
+	}
+	for dir := filepath.Join(Root, filepath.Dir(f.SpecPath(id))); len(dir) > len(Root); dir = filepath.Dir(dir) {
+		if exists(filepath.Join(dir, "io.stat")) {
+			return exists(filepath.Join(dir, "io.max"))
+		}
+	}
+	return true
+}
