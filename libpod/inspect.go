@@ -85,8 +85,8 @@ func inspectHost(c *container) InspectHostConfig {
 		RestartPolicy: InspectRestartPolicy{Name: firstOf(c.Lifecycle.Restart, "no"), MaximumRetryCount: c.Lifecycle.MaxRetries},
 		AutoRemove:    c.Lifecycle.AutoRemove, CapAdd: c.Security.CapAdd, CapDrop: c.Security.CapDrop,
 		Dns: orEmpty(c.Network.DNS), DnsOptions: orEmpty(c.Network.DNSOpts), DnsSearch: orEmpty(c.Network.Search), ExtraHosts: c.Network.Hosts,
-		GroupAdd: c.Process.Groups, IpcMode: "private", Privileged: c.Security.Privileged, ReadonlyRootfs: c.Rootfs.ReadOnly,
-		SecurityOpt: securityOpts(c), UsernsMode: c.Security.UserNS, ShmSize: c.Rootfs.ShmSize, Runtime: c.Runtime, Init: c.Process.Init,
+		GroupAdd: c.Process.Groups, Privileged: c.Security.Privileged, ReadonlyRootfs: c.Rootfs.ReadOnly,
+		SecurityOpt: securityOpts(c), InspectNamespaces: inspectNamespaces(c), ShmSize: c.Rootfs.ShmSize, Runtime: c.Runtime, Init: c.Process.Init,
 		Resources: inspectLimits(&c.Resources), InspectGroup: inspectGroup(c),
 	}
 	if h.ShmSize == 0 {

@@ -102,31 +102,29 @@ type InspectHealthcheck struct {
 
 // InspectHostConfig is the HostConfig of Inspect: the fields that wherry can set.
 type InspectHostConfig struct {
-	Binds           []string
-	ContainerIDFile string
-	LogConfig       InspectLogConfig
-	NetworkMode     string
-	PortBindings    map[string][]InspectPort
-	RestartPolicy   InspectRestartPolicy
-	AutoRemove      bool
-	CapAdd          []string
-	CapDrop         []string
-	Dns             []string
-	DnsOptions      []string
-	DnsSearch       []string
-	ExtraHosts      []string
-	GroupAdd        []string
-	IpcMode         string
-	PidMode         string
-	Privileged      bool
-	ReadonlyRootfs  bool
-	SecurityOpt     []string
-	UsernsMode      string
-	ShmSize         int64
-	Runtime         string
-	Init            bool
-	Resources       `json:",inline"`
-	InspectGroup    `json:",inline"`
+	Binds             []string
+	ContainerIDFile   string
+	LogConfig         InspectLogConfig
+	NetworkMode       string
+	PortBindings      map[string][]InspectPort
+	RestartPolicy     InspectRestartPolicy
+	AutoRemove        bool
+	CapAdd            []string
+	CapDrop           []string
+	Dns               []string
+	DnsOptions        []string
+	DnsSearch         []string
+	ExtraHosts        []string
+	GroupAdd          []string
+	Privileged        bool
+	ReadonlyRootfs    bool
+	SecurityOpt       []string
+	ShmSize           int64
+	Runtime           string
+	Init              bool
+	Resources         `json:",inline"`
+	InspectGroup      `json:",inline"`
+	InspectNamespaces `json:",inline"`
 }
 
 // InspectLogConfig is HostConfig.LogConfig.
