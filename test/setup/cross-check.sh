@@ -26,7 +26,7 @@ for arch in "$@"; do
     echo "skip  $arch: static; not started ($emu is not installed)"
     continue
   fi
-  for f in wherry libexec/wherry/wherry-monitor; do
+  for f in wherry libexec/wherry/wherry-monitor libexec/wherry/wherry-net; do
     [ -e "dist/linux-$arch/$f" ] || continue
     # shellcheck disable=SC2046 # an assignment or nothing
     if out=$(env $(cpu "$arch") timeout 60 ${emu:+"$emu"} "dist/linux-$arch/$f" --version 2>&1); then
