@@ -161,7 +161,7 @@ func (e *Engine) stageImport(name string) (*os.File, func(), error) {
 	data := filepath.Join(dir, volumeData)
 	err = recorddir.RemoveAll(data)
 	if err == nil {
-		err = os.Mkdir(data, 0o755)
+		err = mkdirLike(data, e.volumeData(name))
 	}
 	faultpoint.Hit("volume.staged")
 	stage, openErr := os.OpenFile(data, unix.O_RDONLY|unix.O_DIRECTORY, 0)
@@ -170,6 +170,18 @@ func (e *Engine) stageImport(name string) (*os.File, func(), error) {
 		return nil, nil, fmt.Errorf("import into volume %q: %w", name, err)
 	}
 	return stage, func() { stage.Close(); lock.Close() }, nil
+}
+
+// mkdirLike makes a directory with the owner and the mode of another one.
+func mkdirLike(dir, like string) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(like, &st); err != nil {
+		return &os.PathError{Op: "stat", Path: like, Err: err}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	return errors.Join(os.Chown(dir, int(st.Uid), int(st.Gid)), unix.Chmod(dir, st.Mode&0o7777))
 }
 
 // lockDir locks a directory without waiting; the lock goes with the file.

@@ -67,6 +67,7 @@ func (s *startup) volumeMount(ctx context.Context, m record.Mount, root string) 
 		if err != nil {
 			return fmt.Errorf("volume %q: %w", m.Source, err)
 		}
+		v.restrict(&m)
 		fresh := rec.Fresh
 		if v.fstype == "" {
 			source = e.volumeData(m.Source)

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"golang.org/x/sys/unix"
 )
@@ -180,6 +181,17 @@ func (v *volumeMount) mount(target string) error {
 		return fmt.Errorf("mount %s with its options: %w", v.device, err)
 	}
 	return nil
+}
+
+// restrict gives m the restrictions of the volume's mount: the runtime, which mounts that one once more, knows only m's.
+func (v *volumeMount) restrict(m *record.Mount) {
+	m.ReadOnly = m.ReadOnly || v.flags&unix.MS_RDONLY != 0
+	m.Options = slices.Clone(m.Options)
+	for option, flag := range map[string]uintptr{"noexec": unix.MS_NOEXEC, "nosuid": unix.MS_NOSUID, "nodev": unix.MS_NODEV} {
+		if v.flags&flag != 0 && !slices.Contains(m.Options, option) {
+			m.Options = append(m.Options, option)
+		}
+	}
 }
 
 // lockedFlags are those that a user namespace must not take away from a mount it got from outside.
