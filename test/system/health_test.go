@@ -2,6 +2,7 @@ package system
 
 import (
 	"encoding/json"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -118,4 +119,77 @@ func TestNoHealthcheck(t *testing.T) {
 	if got := field(t, name, "{{json .State.Health}}"); got != "null" {
 		t.Errorf("health %s", got)
 	}
+}
+
+// A check by hand counts like any other, and its status is the exit status.
+// flag: healthcheck run --ignore-result
+func TestHealthcheckRun(t *testing.T) {
+	t.Parallel()
+	name := up(t, "echo ready; sleep 1000", "--health-cmd", "test -e /ok", "--health-interval", "1h", "--health-retries", "1")
+	if r := shared.Try(t, "healthcheck", "run", name); r.Code != 1 || r.Out() != "unhealthy" {
+		t.Errorf("exit %d %q", r.Code, r.Stdout)
+	}
+	if h := health(t, name); h.Status != "unhealthy" || len(h.Log) != 1 {
+		t.Errorf("%+v", h)
+	}
+	shared.Must(t, "healthcheck", "run", "--ignore-result", name)
+	shared.Must(t, "exec", name, "touch", "/ok")
+	shared.Must(t, "healthcheck", "run", name)
+	if h := health(t, name); h.Status != "healthy" || h.FailingStreak != 0 {
+		t.Errorf("%+v", h)
+	}
+	shared.Must(t, "stop", "-t", "0", name)
+	shared.MustFail(t, 125, "is not running", "healthcheck", "run", name)
+	other := shared.Name(t) + "b"
+	t.Cleanup(func() { shared.Try(t, "rm", "-f", other) })
+	shared.Must(t, "create", "--name", other, testkit.Image, "true")
+	shared.MustFail(t, 125, "has no health check", "healthcheck", "run", other)
+}
+
+// The check of the start comes first; when it fails too often the container is started again.
+// flag: run, create --health-startup-cmd --health-startup-interval --health-startup-retries --health-startup-success --health-startup-timeout
+func TestHealthStartup(t *testing.T) {
+	t.Parallel()
+	name := up(t, "echo ready; sleep 1000", "--health-cmd", "echo regular; true", "--health-interval", "50ms", "--health-startup-cmd", "echo start; test -e /ok",
+		"--health-startup-interval", "50ms", "--health-startup-success", "2", "--health-startup-timeout", "5s")
+	testkit.Eventually(t, "checks of the start", func() bool { return len(health(t, name).Log) >= 2 })
+	if h := health(t, name); h.Status != "starting" || h.Log[0].Output != "start\n" || h.FailingStreak != 0 {
+		t.Errorf("%+v", h)
+	}
+	shared.Must(t, "exec", name, "touch", "/ok")
+	healthBecomes(t, name, "healthy")
+	h := health(t, name)
+	if last := h.Log[len(h.Log)-1]; last.Output != "regular\n" {
+		t.Errorf("%+v", h)
+	}
+	slow := shared.Name(t) + "slow"
+	t.Cleanup(func() { shared.Try(t, "rm", "-f", "-t", "0", slow) })
+	upAs(t, shared, slow, "echo ready; exec sleep 1000", "--stop-timeout", "0", "--health-cmd", "true", "--health-startup-cmd", "false", "--health-startup-interval", "50ms",
+		"--health-startup-retries", "2")
+	before := hostPid(t, shared, slow)
+	testkit.Eventually(t, "it is started again", func() bool {
+		pid := shared.Must(t, "inspect", "-f", "{{.State.Pid}}", slow)
+		return pid != "0" && pid != strconv.Itoa(before)
+	})
+	shared.MustFail(t, 125, "--health-cmd", "create", "--health-startup-cmd", "true", testkit.Image)
+}
+
+// What is kept of the checks is bounded as asked, and lies where asked.
+// flag: run, create --health-log-destination --health-max-log-count --health-max-log-size
+func TestHealthLog(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	os.Chmod(dir, 0o777)
+	name := up(t, "echo ready; sleep 1000", "--health-cmd", "echo 0123456789", "--health-interval", "30ms", "--health-max-log-count", "2", "--health-max-log-size", "4",
+		"--health-log-destination", dir)
+	testkit.Eventually(t, "checks", func() bool { return len(health(t, name).Log) == 2 })
+	shared.Must(t, "healthcheck", "run", name)
+	if h := health(t, name); len(h.Log) != 2 || h.Log[1].Output != "0123" {
+		t.Errorf("%+v", h)
+	}
+	data, err := os.ReadFile(dir + "/" + field(t, name, "{{.Id}}") + "-healthcheck.log")
+	if err != nil || !strings.Contains(string(data), `"0123"`) {
+		t.Errorf("%s %v", data, err)
+	}
+	shared.MustFail(t, 125, "absolute directory", "create", "--health-log-destination", "here", testkit.Image)
 }

@@ -2,6 +2,7 @@ package system
 
 import (
 	"context"
+	"fmt"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -170,4 +171,44 @@ func TestLifeWithEachRuntime(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Conditions that no end of a process tells, each told as it comes about; of several the first counts.
+// flag: wait --condition
+func TestWaitForStatus(t *testing.T) {
+	t.Parallel()
+	name := shared.Name(t)
+	shared.Must(t, "create", "--name", name, "--health-cmd", "test -e /ok", "--health-interval", "50ms", "--health-retries", "1", testkit.Image, "sh", "-c", trapping)
+	shared.Must(t, "wait", "--condition", "created", name)
+	results := make(chan string, 4)
+	for _, conditions := range [][]string{{"unhealthy"}, {"healthy"}, {"paused"}, {"removing", "stopping", "removed"}} {
+		args := []string{"wait"}
+		for _, c := range conditions {
+			args = append(args, "--condition", c)
+		}
+		go func() {
+			r := shared.Try(t, append(args, name)...)
+			results <- fmt.Sprint(conditions[0], r.Code, r.Stderr)
+		}()
+	}
+	expect := func(want string) {
+		t.Helper()
+		select {
+		case got := <-results:
+			if got != want+"0" {
+				t.Errorf("%q, want %q", got, want)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%s is not told", want)
+		}
+	}
+	shared.Must(t, "start", name)
+	expect("unhealthy")
+	shared.Must(t, "exec", name, "touch", "/ok")
+	expect("healthy")
+	shared.Must(t, "pause", name)
+	expect("paused")
+	shared.Must(t, "unpause", name)
+	shared.Must(t, "stop", "-t", "5", name)
+	expect("removing")
 }

@@ -19,7 +19,7 @@ const maxClients = 48
 // container nor the rest.
 const (
 	maxOutput = 1 << 20
-	patience  = 10 * time.Second
+	patience  = 2 * time.Second
 )
 
 // client is one attached connection.
