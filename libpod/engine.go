@@ -26,7 +26,8 @@ type EngineOptions struct {
 	RuntimeFlags []string                 // given to the OCI runtime before its command, without the --
 	Settings     func() (Settings, error) // what containers.conf says of starts; nil: nothing
 	// Hooks adds to a runtime's configuration the OCI hooks that the descriptions in dirs ask for; nil: none.
-	Hooks func(dirs []string, config []byte, binds bool) ([]byte, error)
+	Hooks   func(dirs []string, config []byte, binds bool) ([]byte, error)
+	CDIDirs []string // where device descriptions (CDI) lie; nil: the usual places
 }
 
 // Engine works on one user's store. It holds no state of its own: any number of them work side by side.

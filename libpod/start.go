@@ -209,6 +209,9 @@ func (s *startup) launch(ctx context.Context, lock *recorddir.Lock) error {
 		return err
 	}
 	sp, err := spec.Build(in)
+	if err == nil {
+		sp, err = s.addDevices(ctx, sp)
+	}
 	if err != nil {
 		return err
 	}

@@ -75,19 +75,3 @@ func deviceRules(in Input) ([]specs.LinuxDeviceCgroup, error) {
 	}
 	return rules, nil
 }
-
-// Localize makes what a device description (CDI) has added to a container's configuration fit: without root nodes cannot
-// be made, so they are bound from the host, and there are no device rules. before is how many nodes there were.
-func Localize(in Input, s *specs.Spec, before int) {
-	if !in.Host.Rootless || s.Linux == nil {
-		return
-	}
-	added := s.Linux.Devices[min(before, len(s.Linux.Devices)):]
-	s.Linux.Devices = s.Linux.Devices[:min(before, len(s.Linux.Devices))]
-	for _, d := range added {
-		addDevice(in, s, d, d.Path)
-	}
-	if s.Linux.Resources != nil {
-		s.Linux.Resources.Devices = nil
-	}
-}

@@ -216,17 +216,6 @@ func TestDeviceRules(t *testing.T) {
 	}
 }
 
-// What a device description adds becomes a mount where nodes cannot be made.
-func TestLocalize(t *testing.T) {
-	in := input()
-	s := &specs.Spec{Linux: &specs.Linux{Devices: []specs.LinuxDevice{{Path: "/dev/gpu0"}},
-		Resources: &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Allow: true}}}}}
-	Localize(in, s, 0)
-	if len(s.Linux.Devices) != 0 || len(s.Mounts) != 1 || s.Mounts[0].Source != "/dev/gpu0" || s.Linux.Resources.Devices != nil {
-		t.Errorf("%+v %+v", s.Linux, s.Mounts)
-	}
-}
-
 func FuzzDeviceRule(f *testing.F) {
 	f.Add("c 42:* rmw")
 	f.Fuzz(func(t *testing.T, text string) {
