@@ -23,7 +23,7 @@ func (e *Engine) Inspect(ctx context.Context, ref string) (*Inspect, error) {
 	doc := &Inspect{
 		ID: c.ID, Created: c.Created, State: e.inspectState(c), Image: "sha256:" + c.Image.ID, ImageName: c.Image.Name,
 		Name: "/" + c.name(), RestartCount: c.state.RestartCount, Driver: "overlay", Platform: "linux", ExecIDs: []string{},
-		HostConfig: inspectHost(c), Mounts: e.inspectMounts(c), Config: inspectConfig(c), NetworkSettings: inspectNetwork(c),
+		HostConfig: inspectHost(c), Mounts: e.inspectMounts(c), Config: inspectConfig(c), NetworkSettings: e.inspectNetwork(c),
 	}
 	if args := c.Process.Args(); len(args) > 0 {
 		doc.Path, doc.Args = args[0], args[1:]
@@ -81,7 +81,7 @@ func (e *Engine) inspectHealth(c *container) *InspectHealth {
 func inspectHost(c *container) InspectHostConfig {
 	h := InspectHostConfig{
 		Binds: binds(c), ContainerIDFile: c.Lifecycle.CIDFile, LogConfig: InspectLogConfig{Type: firstOf(c.Log.Driver, "json-file"), Config: c.Log.Opts},
-		NetworkMode: c.Network.Mode, PortBindings: map[string][]InspectPort{},
+		NetworkMode: c.networkMode(), PortBindings: c.portBindings(),
 		RestartPolicy: InspectRestartPolicy{Name: firstOf(c.Lifecycle.Restart, "no"), MaximumRetryCount: c.Lifecycle.MaxRetries},
 		AutoRemove:    c.Lifecycle.AutoRemove, CapAdd: c.Security.CapAdd, CapDrop: c.Security.CapDrop,
 		Dns: orEmpty(c.Network.DNS), DnsOptions: orEmpty(c.Network.DNSOpts), DnsSearch: orEmpty(c.Network.Search), ExtraHosts: c.Network.Hosts,
@@ -182,14 +182,6 @@ func inspectConfig(c *container) InspectConfig {
 	if h := c.Health; h != nil {
 		doc.Healthcheck = &InspectHealthcheck{Test: h.Test, Interval: h.Interval, Timeout: h.Timeout, StartPeriod: h.StartPeriod,
 			StartInterval: h.StartInterval, Retries: h.Retries}
-	}
-	return doc
-}
-
-func inspectNetwork(c *container) InspectNetworkSettings {
-	doc := InspectNetworkSettings{Ports: map[string][]InspectPort{}, Networks: map[string]InspectNetwork{c.Network.Mode: {}}}
-	if c.live != nil && c.running() {
-		doc.SandboxKey = "/proc/" + strconv.Itoa(c.live.Pid) + "/ns/net"
 	}
 	return doc
 }

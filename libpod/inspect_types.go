@@ -172,6 +172,10 @@ type InspectNetworkSettings struct {
 	Gateway    string
 	MacAddress string
 	Networks   map[string]InspectNetwork
+
+	IPPrefixLen       int
+	GlobalIPv6Address string
+	IPv6Gateway       string
 }
 
 // InspectNetwork is one of NetworkSettings.Networks.
@@ -182,4 +186,9 @@ type InspectNetwork struct {
 	IPAddress  string
 	MacAddress string
 	Aliases    []string
+
+	IPPrefixLen         int
+	GlobalIPv6Address   string
+	GlobalIPv6PrefixLen int
+	IPv6Gateway         string
 }

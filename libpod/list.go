@@ -70,6 +70,9 @@ func (e *Engine) present(row *summaryRow, stale *[]string) *Summary {
 		return s
 	}
 	s.Pid = c.live.Pid
+	if att := e.networks().Attachment(s.ID); att != nil {
+		s.Ports = att.Ports
+	}
 	if row.Checked {
 		s.Health = e.healthStatus(s.ID)
 	}
@@ -90,7 +93,7 @@ func (c *container) summarize() summaryRow {
 		Summary: Summary{
 			ID: c.ID, Name: c.name(), Image: firstOf(c.Image.Name, c.Image.Ref), ImageID: c.Image.ID, Command: c.Process.Args(),
 			Created: c.Created, Status: c.state.Status, StartedAt: c.state.StartedAt, FinishedAt: c.state.FinishedAt,
-			ExitCode: c.state.ExitCode, Labels: c.Labels, Mounts: mounts, Targets: targets, Networks: networkNames(&c.Network),
+			ExitCode: c.state.ExitCode, Labels: c.Labels, Mounts: mounts, Targets: targets, Networks: c.networkNames(),
 			RestartCount: c.state.RestartCount, Restart: firstOf(c.Lifecycle.Restart, "no"), UserStopped: c.state.UserStopped,
 			AutoRemove: c.Lifecycle.AutoRemove,
 		},

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/libpod/spec"
 	"github.com/wherry-containers/wherry/network"
 	"github.com/wherry-containers/wherry/network/control"
@@ -49,7 +48,7 @@ func (s *startup) beginNetwork(ctx context.Context) {
 		return
 	}
 	req := network.Request{ID: s.c.ID, Name: s.c.name(), Hostname: s.c.Hostname, RunDir: s.runDir, DNS: n.DNS, Ports: s.c.wantedPorts()}
-	for _, end := range n.Ends {
+	for _, end := range s.c.ends() {
 		req.Networks = append(req.Networks, network.Wish(end))
 	}
 	s.net = &connection{done: make(chan struct{})}
@@ -159,12 +158,12 @@ func (e *Engine) attachment(c *container) *state.Attachment {
 }
 
 // networkNames are what `ps` shows and filters by.
-func networkNames(n *record.Network) []string {
-	if n.Mode != onNetworks {
-		return []string{n.Mode}
+func (c *container) networkNames() []string {
+	if c.Network.Mode != onNetworks {
+		return []string{c.Network.Mode}
 	}
-	names := make([]string, len(n.Ends))
-	for i, end := range n.Ends {
+	names := make([]string, len(c.ends()))
+	for i, end := range c.ends() {
 		names[i] = network.Canonical(end.Network)
 	}
 	return names

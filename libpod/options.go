@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wherry-containers/wherry/libpod/record"
+	"github.com/wherry-containers/wherry/network/state"
 )
 
 // CreateOptions is what `create` needs. Config holds the user's wishes only; Create merges the image's settings in.
@@ -123,6 +124,7 @@ type Summary struct {
 	Mounts       []string // volume names and host paths
 	Targets      []string // of Mounts, in the container
 	Networks     []string
+	Ports        []state.Port // published, of one that runs
 	RestartCount int
 	Restart      string // policy: no, always, unless-stopped, on-failure
 	UserStopped  bool   // stop, kill or rm asked for its end

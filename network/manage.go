@@ -85,6 +85,16 @@ func (m *Manager) Attachment(id string) *state.Attachment {
 	return a
 }
 
+// Forget takes a network away whose configuration cannot be read.
+func (m *Manager) Forget(name string) error {
+	return m.store.WithLock(func() error {
+		if err := m.dropBridge(name); err != nil {
+			return err
+		}
+		return m.store.Remove(name)
+	})
+}
+
 // Remove takes a network away. Containers on it are an error: the caller removes or disconnects them first.
 func (m *Manager) Remove(_ context.Context, name string) error {
 	n, err := m.load(name)

@@ -12,6 +12,7 @@ import (
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit/shell"
 	"github.com/wherry-containers/wherry/cmd/wherry/container"
 	"github.com/wherry-containers/wherry/cmd/wherry/image"
+	"github.com/wherry-containers/wherry/cmd/wherry/network"
 	"github.com/wherry-containers/wherry/cmd/wherry/secret"
 	"github.com/wherry-containers/wherry/cmd/wherry/system"
 	"github.com/wherry-containers/wherry/cmd/wherry/volume"
@@ -57,6 +58,7 @@ func containerVerbs() []cmdkit.Entry {
 		{Names: "update", New: container.Update, Group: g},
 		{Names: "stats", New: container.Stats, Group: g},
 		{Names: "rename", New: container.Rename, Group: g},
+		{Names: "port", New: container.Port, Group: g},
 		{Names: "cp", New: container.Copy, Group: g},
 		{Names: "diff", New: container.Diff, Group: g},
 		{Names: "export", New: container.Export, Group: g},
@@ -139,6 +141,18 @@ func groups() []cmdkit.Entry {
 			{Names: "rm remove", New: secret.Remove},
 			{Names: "exists", New: secret.Exists},
 		}},
+		{Names: "network", Group: "Work on networks", Sub: []cmdkit.Entry{
+			{Names: "create", New: network.Create},
+			{Names: "ls list", New: network.List},
+			{Names: "inspect", New: network.Inspect},
+			{Names: "rm remove", New: network.Remove},
+			{Names: "exists", New: network.Exists},
+			{Names: "prune", New: network.Prune},
+			{Names: "connect", New: network.Connect},
+			{Names: "disconnect", New: network.Disconnect},
+			{Names: "reload", New: network.Reload},
+			{Names: "update", Later: true},
+		}},
 		{Names: "system", Group: "Look after the store and the user namespace", Sub: slices.Concat([]cmdkit.Entry{
 			{Names: "check", New: system.Check},
 			{Names: "df", New: system.DiskUsage},
@@ -152,8 +166,8 @@ func groups() []cmdkit.Entry {
 }
 
 // laterCommands are Docker's and Podman's that come with later issues.
-var laterCommands = []string{"artifact", "auto-update", "build", "builder", "buildx", "compose", "config", "context", "farm", "generate", "init", "kube", "machine", "manifest", "network", "node", "play",
-	"plugin", "pod", "port", "quadlet", "remote", "service", "stack", "swarm", "trust"}
+var laterCommands = []string{"artifact", "auto-update", "build", "builder", "buildx", "compose", "config", "context", "farm", "generate", "init", "kube", "machine", "manifest", "node", "play",
+	"plugin", "pod", "quadlet", "remote", "service", "stack", "swarm", "trust"}
 
 // later are commands that are known and say that they are not there yet.
 func later(names ...string) []cmdkit.Entry {

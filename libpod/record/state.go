@@ -30,6 +30,8 @@ type State struct {
 	Error        string // why the last start failed
 	RestartCount int
 	UserStopped  bool // stop, kill or rm asked for it: the restart policy rests until the next start
+	// Networks is set by connect and disconnect; it overrides Config.Network.Ends.
+	Networks *[]NetworkEnd `json:",omitempty"`
 }
 
 // Live is the run-time state of a started container (live.json in its run directory, on tmpfs), written by the

@@ -32,7 +32,8 @@ func (o Options) startNet(ns *os.File, inode uint64) error {
 	if ns != nil {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, ns)
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	// In a mount namespace of its own it can take the namespace away without any privilege: see End.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Unshareflags: syscall.CLONE_NEWNS}
 	if o.Group != nil {
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(o.Group.Fd())
 	}

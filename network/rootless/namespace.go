@@ -214,9 +214,7 @@ func NewNamespace(router bool) (ns *os.File, err error) {
 				return
 			}
 		} else {
-			perr := os.WriteFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", []byte("0"), 0)
-			if perr != nil && !errors.Is(perr, fs.ErrNotExist) {
-				err = perr
+			if err = prepareContainer(); err != nil {
 				return
 			}
 		}
@@ -224,6 +222,19 @@ func NewNamespace(router bool) (ns *os.File, err error) {
 	}()
 	<-done
 	return ns, err
+}
+
+// prepareContainer sets what Docker sets: low ports and ping need no capability.
+func prepareContainer() error {
+	err := os.WriteFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", []byte("0"), 0)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	const ping = "/proc/sys/net/ipv4/ping_group_range"
+	if os.WriteFile(ping, []byte("0 65535"), 0) != nil { // with fewer ids at least root's group can
+		os.WriteFile(ping, []byte("0 0"), 0)
+	}
+	return nil
 }
 
 func prepareRouter() error {
@@ -308,17 +319,29 @@ func End(dir state.Dir) (ended bool, err error) {
 	for _, a := range dir.ListAttachments() {
 		dir.RemoveAttachment(a.ID)
 	}
+	_, err = os.Lstat(dir.Namespace())
+	own := err == nil // else the host's, whose bridges stay
 	stop(dir.UplinkFile())
 	faultpoint.Hit("network.ending")
-	if ns := Peek(dir); ns != nil {
-		ns.Close()
-		if err := unix.Unmount(dir.Namespace(), unix.MNT_DETACH); err != nil {
-			return false, fmt.Errorf("let the network namespace go: %w", err)
-		}
+	if err := os.Remove(dir.Namespace()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("let the network namespace go: %w", err)
+	}
+	if own {
 		for _, left := range []string{dir.Networks(), filepath.Join(string(dir), "leases"), filepath.Join(string(dir), "cni")} {
 			os.RemoveAll(left)
 		}
 	}
 	os.Remove(dir.Control())
 	return true, os.Remove(dir.NetFile())
+}
+
+// Outside takes the namespace's mount out of this process's own mount namespace, in which helpers are started. From then
+// on the file can be removed like any other, and the kernel takes its mounts away wherever there are any. wherry-net calls
+// it before it gives up its privileges.
+func Outside(dir state.Dir) error {
+	err := unix.Unmount(dir.Namespace(), unix.MNT_DETACH)
+	if err == unix.EINVAL || err == unix.ENOENT {
+		return nil // real root's, who has none
+	}
+	return err
 }

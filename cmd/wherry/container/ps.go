@@ -196,7 +196,7 @@ func newRow(s *libpod.Summary, now time.Time, opts listOptions) Row {
 		ID: shortened(s.ID, opts.noTrunc), Image: s.Image, Command: commandText(s.Command, opts.noTrunc),
 		CreatedAt: s.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"), RunningFor: ago(s.Created, now),
 		Status: statusText(s, now), State: string(s.Status), Names: s.Name, labels: s.Labels,
-		Labels: labelText(s.Labels), Networks: strings.Join(s.Networks, ","),
+		Ports: portText(s.Ports), Labels: labelText(s.Labels), Networks: strings.Join(s.Networks, ","),
 		AutoRemove: s.AutoRemove, ExitCode: s.ExitCode, Exited: s.Status == record.Exited, ImageID: s.ImageID, Pid: s.Pid,
 		Restarts: s.RestartCount, StartedAt: seconds(s.StartedAt), ExitedAt: seconds(s.FinishedAt),
 	}
