@@ -84,6 +84,9 @@ func setSysctls(in Input, s *specs.Spec) error {
 	}
 	s.Linux.Sysctl = make(map[string]string, len(in.Config.Namespaces.Sysctls))
 	for name, value := range in.Config.Namespaces.Sysctls {
+		if strings.HasPrefix(name, "net.") && in.NetworkPath != "" {
+			continue // the engine sets it, whose namespace it is
+		}
 		if name == domainname && in.Host.Rootless { // the file is the real root's, the system call is for everybody
 			s.Domainname = value
 			continue

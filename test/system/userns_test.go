@@ -312,18 +312,8 @@ func TestAccounts(t *testing.T) {
 func TestAccountsStayInside(t *testing.T) {
 	t.Parallel()
 	victim := file(t, "passwd", "untouched\n")
-	for _, line := range []string{"RUN-LINK /etc/passwd " + victim} {
-		target := strings.Fields(line)[2]
-		img := shared.Name(t)
-		ctr := shared.Name(t) + "-c"
-		shared.Must(t, "run", "--name", ctr, "--network", "none", testkit.Image, "sh", "-c", "rm /etc/passwd; ln -s "+target+" /etc/passwd")
-		tar := filepath.Join(dir(t), "img.tar")
-		shared.Must(t, "export", "-o", tar, ctr)
-		shared.Must(t, "rm", ctr)
-		shared.Must(t, "import", tar, img)
-		t.Cleanup(func() { shared.Try(t, "rmi", "-f", img) })
-		shared.Try(t, "run", "--rm", "--network", "none", "--user", "4242", img, "true")
-		data, _ := os.ReadFile(victim)
-		want(t, "the host's file", string(data), "untouched\n")
-	}
+	img := image(t, []entry{{name: "etc/passwd", link: victim}, {name: "etc/group", link: "../../../../../../.." + victim}})
+	shared.Try(t, "run", "--rm", "--network", "none", "--user", "4242", img, "true")
+	data, _ := os.ReadFile(victim)
+	want(t, "the host's file", string(data), "untouched\n")
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/urfave/cli/v2"
@@ -12,6 +13,7 @@ import (
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit/values"
 	"github.com/wherry-containers/wherry/libpod"
 	"github.com/wherry-containers/wherry/libpod/record"
+	"github.com/wherry-containers/wherry/libpod/spec"
 	"github.com/wherry-containers/wherry/pkg/caps"
 	"github.com/wherry-containers/wherry/pkg/containersconf"
 	"github.com/wherry-containers/wherry/pkg/hostfacts"
@@ -72,6 +74,9 @@ func (w *wish) applyConf(env *cmdkit.Env) error {
 			return fmt.Errorf("containers.conf: %s: %q: %w", d.Key, d.Value, err)
 		}
 	}
+	if w.Config.Network.Mode == "" && len(w.network.given) > 0 { // it is settled later
+		w.Config.Network.Mode = w.network.given[0].Mode
+	}
 	mergeBelow(&w.Config, &below.Config)
 	w.EnvWish.Base = append(w.EnvWish.Base, conf.Env...)
 	return w.applySecurity(conf)
@@ -90,7 +95,16 @@ func flagsByName(flags []cli.Flag) map[string]*cmdkit.Flag {
 // mergeBelow adds what cfg does not have yet.
 func mergeBelow(cfg, below *record.Config) {
 	cfg.Notes = mergeMaps(below.Notes, cfg.Notes)
-	cfg.Namespaces.Sysctls = mergeMaps(below.Namespaces.Sysctls, cfg.Namespaces.Sysctls)
+	n, network := &cfg.Namespaces, cfg.Network.Mode
+	if strings.Contains(network, ":") { // another's, by container: or ns:
+		network = "host"
+	}
+	for name, value := range below.Namespaces.Sysctls { // of a namespace that is shared, nobody asked for it
+		if spec.CheckSysctls(map[string]string{name: value}, n.IPC, n.UTS, network) != nil {
+			delete(below.Namespaces.Sysctls, name)
+		}
+	}
+	n.Sysctls = mergeMaps(below.Namespaces.Sysctls, n.Sysctls)
 	for _, u := range below.Resources.Ulimits {
 		if !slices.ContainsFunc(cfg.Resources.Ulimits, func(o record.Ulimit) bool { return o.Name == u.Name }) {
 			cfg.Resources.Ulimits = append(cfg.Resources.Ulimits, u)
