@@ -31,6 +31,9 @@ var faultCases = []faultCase{
 	{"rename", [][]string{{"create", "--name", "NAME", testkit.Image, "true"}}, []string{"rename", "NAME", "NAMEnew"}},
 	{"restart", [][]string{{"run", "-d", "--name", "NAME", "--stop-signal", "KILL", testkit.Image, "sleep", "1000"}}, []string{"restart", "NAME"}},
 	{"exec", [][]string{{"run", "-d", "--name", "NAME", testkit.Image, "sleep", "1000"}}, []string{"exec", "NAME", "true"}},
+	{"system-prune", [][]string{{"create", "--name", "NAME", "-v", "/anon", testkit.Image, "true"}, {"create", "--name", "NAMEnew", testkit.Image, "true"}, {"volume", "create"}},
+		[]string{"system", "prune", "-f", "--volumes"}},
+	{"clone", [][]string{{"create", "--name", "NAME", "-v", "/anon", testkit.Image, "true"}}, []string{"container", "clone", "--destroy", "NAME", "NAMEnew"}},
 	{"volume-create", nil, []string{"volume", "create", "NAMEvol"}},
 	{"volume-rm", [][]string{{"volume", "create", "NAMEvol"}}, []string{"volume", "rm", "NAMEvol"}},
 }
