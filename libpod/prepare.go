@@ -26,16 +26,30 @@ import (
 	"github.com/wherry-containers/wherry/pkg/store"
 )
 
+// runtimeCopy is ociruntime's Memfd.
+type runtimeCopy struct {
+	file *os.File
+	err  error
+}
+
+func (s *startup) copyRuntime() {
+	s.copied = make(chan runtimeCopy, 1)
+	go func() {
+		file, err := s.runtime.Memfd()
+		s.copied <- runtimeCopy{file, err}
+	}()
+}
+
 // spawn starts the monitor on this thread, so that it shares the thread's namespaces.
 func (s *startup) spawn(ctx context.Context, lock *recorddir.Lock) error {
-	memfd, err := s.runtime.Memfd()
-	if err != nil {
-		return err
+	runtime := <-s.copied
+	if runtime.err != nil {
+		return runtime.err
 	}
-	if memfd != nil {
-		defer memfd.Close()
+	if runtime.file != nil {
+		defer runtime.file.Close()
 	}
-	opts := monitor.SpawnOptions{Path: s.e.dirs.Monitor(), Runtime: memfd, Client: s.server, Lock: lock.File(),
+	opts := monitor.SpawnOptions{Path: s.e.dirs.Monitor(), Runtime: runtime.file, Client: s.server, Lock: lock.File(),
 		Passthrough: s.c.Log.Driver == "passthrough", Group: s.facts.Monitors()}
 	if opts.Group != nil {
 		defer opts.Group.Close()

@@ -88,6 +88,7 @@ type startup struct {
 	before   record.State // to go back to when the start fails
 	runDir   string
 	runtime  *ociruntime.Runtime
+	copied   chan runtimeCopy // the copy of it in memory, made beside what comes first
 	facts    cgroup.Facts
 	key      string   // of the seccomp filter to keep after the start; empty: none
 	client   *os.File // our end of the first attach connection
@@ -147,6 +148,7 @@ func (s *startup) prepare() error {
 		return err
 	}
 	s.runtime.StateDir, s.runtime.Manager, s.runtime.Rootless = s.e.dirs.Runtime(), s.facts.Manager, s.e.host().rootless
+	s.copyRuntime()
 	if err := os.MkdirAll(filepath.Join(s.runDir, record.Bundle), 0o700); err != nil {
 		return err
 	}
