@@ -201,9 +201,6 @@ func (s *startup) resolveInput(ctx context.Context, in *spec.Input) error {
 	if in.NetworkPath, err = s.networkPath(in); err != nil {
 		return err
 	}
-	if err := s.setNetSysctls(in); err != nil {
-		return err
-	}
 	return s.filter(in)
 }
 

@@ -230,6 +230,9 @@ func (s *startup) launch(ctx context.Context, lock *recorddir.Lock) error {
 	if err := s.commitNetwork(ctx); err != nil {
 		return err
 	}
+	if err := s.setNetSysctls(&in); err != nil {
+		return err
+	}
 	if err := s.writeConfig(data); err != nil {
 		return fmt.Errorf("write runtime configuration: %w", err)
 	}
