@@ -36,6 +36,26 @@ func giveAway(in *spec.Input, wished []record.Mount, list []specs.Mount) error {
 
 func givesAway(m record.Mount) bool { return slices.Contains(m.Options, "U") }
 
+// ownVolume gives a fresh volume to the root of a container to whose user namespace its owner is a stranger.
+func (s *startup) ownVolume(dir string) error {
+	if s.ids == nil {
+		return nil
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || hasOutside(s.ids.UIDs, st.Uid) && hasOutside(s.ids.GIDs, st.Gid) {
+		return nil
+	}
+	return os.Chown(dir, outside(s.ids.UIDs, 0), outside(s.ids.GIDs, 0))
+}
+
+func hasOutside(mappings []specs.LinuxIDMapping, id uint32) bool {
+	return slices.ContainsFunc(mappings, func(m specs.LinuxIDMapping) bool { return id >= m.HostID && id-m.HostID < m.Size })
+}
+
 // outside is the id in our user namespace of one in the container's.
 func outside(mappings []specs.LinuxIDMapping, id uint32) int {
 	for _, m := range mappings {

@@ -152,6 +152,7 @@ func (s *startup) mapRoot(ctx context.Context, in *spec.Input, img *store.Image,
 		return err
 	}
 	mapping := rootfs.Mapping{UIDs: uids, GIDs: gids}
+	s.ids = &mapping
 	if len(m.Lower) > 0 && m.Driver == rootfs.Overlay && rootfs.CanIDMap(m.Lower[0]) {
 		m.IDMap = &mapping
 		return nil

@@ -20,6 +20,7 @@ import (
 	"github.com/wherry-containers/wherry/pkg/lazyjson"
 	"github.com/wherry-containers/wherry/pkg/procs"
 	"github.com/wherry-containers/wherry/pkg/recorddir"
+	"github.com/wherry-containers/wherry/pkg/rootfs"
 	"github.com/wherry-containers/wherry/pkg/seccomp"
 	"golang.org/x/sys/unix"
 )
@@ -100,6 +101,7 @@ type startup struct {
 	net      *connection         // nil: it is on no networks
 	places   int                 // mount points of ours so far
 	peers    map[string]*os.File // by target: what is mounted shared with the host
+	ids      *rootfs.Mapping     // of a user namespace that is not ours; nil: it is
 	hookDirs []string            // with descriptions of OCI hooks; nil: there are none
 	hidden   []string            // variables from secrets, NAME=value: for the runtime alone
 }

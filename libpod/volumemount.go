@@ -95,6 +95,9 @@ func (s *startup) fillVolume(ctx context.Context, rec *volumeRecord, m record.Mo
 			return fmt.Errorf("copy the image's %q into volume %q: %w", m.Target, m.Source, err)
 		}
 	}
+	if err := s.ownVolume(source); err != nil {
+		return fmt.Errorf("give volume %q to the container: %w", m.Source, err)
+	}
 	faultpoint.Hit("volume.copied")
 	if !rec.Fresh {
 		return nil

@@ -4,7 +4,7 @@
 package containersconf
 
 import (
-	"encoding/json"
+
 	"errors"
 	"fmt"
 	"io/fs"
@@ -38,6 +38,8 @@ type Conf struct {
 type Flag struct{ Name, Value, Key string }
 
 // Files lists the files there are, in the order in which they are read: a later one wins. modules are those of --module.
+// What a distribution ships in /usr/share/containers are its defaults for Podman, among them fewer capabilities than
+// Docker's: they are nobody's wish for wherry.
 func Files(getenv func(string) string, modules []string) ([]string, error) {
 	var files []string
 	if path := getenv("CONTAINERS_CONF"); path != "" {
@@ -50,7 +52,6 @@ func Files(getenv func(string) string, modules []string) ([]string, error) {
 		if home == "" && getenv("HOME") != "" {
 			home = filepath.Join(getenv("HOME"), ".config")
 		}
-		files = existing(files, "/usr/share/containers/containers.conf")
 		for _, dir := range []string{"/etc", home} {
 			if dir != "" {
 				path := filepath.Join(dir, "containers/containers.conf")
@@ -152,17 +153,17 @@ func Load(files []string, cache string, decode func(files []string) ([]byte, err
 	}
 	var kept cached
 	data, err := os.ReadFile(cache)
-	if err == nil && json.Unmarshal(data, &kept) == nil && kept.Version == version && slices.Equal(kept.Files, now) {
+	if err == nil && lazyjson.Unmarshal(data, &kept) == nil && kept.Version == version && slices.Equal(kept.Files, now) {
 		return &kept.Conf, nil
 	}
 	if data, err = decode(files); err != nil {
 		return nil, err
 	}
 	fresh := cached{Version: version, Files: now}
-	if err := json.Unmarshal(data, &fresh.Conf); err != nil {
+	if err := lazyjson.Unmarshal(data, &fresh.Conf); err != nil {
 		return nil, fmt.Errorf("containers.conf: %w", err)
 	}
-	if data, err = json.Marshal(fresh); err == nil {
+	if data, err = lazyjson.Marshal(fresh); err == nil {
 		keep(cache, data)
 	}
 	return &fresh.Conf, nil

@@ -103,7 +103,7 @@ func TestIDMapErrors(t *testing.T) {
 	for _, c := range []struct {
 		flag, value, text string
 	}{
-		{"--uidmap", "0:1:0", `invalid --uidmap "0:1:0"`},
+		{"--uidmap", "0:1:0", `--uidmap "0:1:0": there are no such ids`},
 		{"--uidmap", "x", "--uidmap"},
 		{"--uidmap", "0:100000000:10", "ids 100000000 to 100000009 are not among those you have"},
 		{"--uidmap", "0:@1:10", "ids 1 to 10 of the machine are not all yours"},
