@@ -4,7 +4,6 @@
 package containersconf
 
 import (
-
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/wherry-containers/wherry/pkg/atomicfile"
+	"github.com/wherry-containers/wherry/pkg/lazyjson"
 )
 
 // Conf is what the files set. What they leave open is empty.
