@@ -126,7 +126,12 @@ func labelCommand(env *cmdkit.Env, text, image, name string, args []string) ([]s
 		case "IMAGE", "NAME":
 			word = values[word]
 		default:
-			word = os.Expand(word, func(of string) string { return values[strings.TrimPrefix(of, "OPT")] })
+			word = os.Expand(word, func(of string) string {
+				if value, ok := values[of]; ok {
+					return value
+				}
+				return "$" + of // the container's own
+			})
 		}
 		command = append(command, word)
 	}
