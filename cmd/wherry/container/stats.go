@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
+	"os/signal"
 	"strconv"
 	"time"
 
@@ -63,6 +65,11 @@ func stats(ctx context.Context, env *cmdkit.Env, opts statsOptions, operands []s
 	}
 	if opts.Interval == 0 && !opts.Once {
 		opts.Interval = time.Second
+	}
+	if !opts.Once { // Ctrl-C is how a live table ends: no failure
+		var stop func()
+		ctx, stop = signal.NotifyContext(ctx, os.Interrupt)
+		defer stop()
 	}
 	opts.Containers = operands
 	screen := &screen{clears: !opts.Once && !opts.noReset && cmdkit.IsTerminal(env.OutFile)}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
@@ -24,7 +23,7 @@ type updating struct {
 func Update(env *cmdkit.Env) *cli.Command {
 	u := &updating{}
 	return &cli.Command{
-		Name: "update", Usage: "Change limits, restart policy, environment and health check of containers", ArgsUsage: "CONTAINER...",
+		Name: "update", Usage: "Change limits, restart policy, environment and health check of containers", ArgsUsage: "[CONTAINER...]",
 		Flags:  u.flags(env),
 		Action: func(c *cli.Context) error { return u.run(c.Context, env, c.Args().Slice()) },
 	}
@@ -47,7 +46,6 @@ func (u *updating) flags(env *cmdkit.Env) []cli.Flag {
 		cmdkit.Strings(&u.UnsetEnv, "unsetenv", "Drop the variable `NAME`"),
 	}, cmdkit.Refused("ulimit", "a process has its limits from its start (make the container anew with --ulimit)"),
 		cmdkit.Refused("kernel-memory", "no kernel of today limits it"))
-	slices.SortFunc(flags, func(a, b cli.Flag) int { return strings.Compare(a.Names()[0], b.Names()[0]) })
 	return flags
 }
 
