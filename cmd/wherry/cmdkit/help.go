@@ -3,6 +3,7 @@ package cmdkit
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -17,7 +18,7 @@ type FlagDoc struct {
 	Slice   bool
 }
 
-// DocumentFlags lists the visible flags of a command.
+// DocumentFlags lists the visible flags of a command by name.
 func DocumentFlags(flags []cli.Flag) []FlagDoc {
 	var docs []FlagDoc
 	for _, f := range flags {
@@ -37,6 +38,7 @@ func DocumentFlags(flags []cli.Flag) []FlagDoc {
 		}
 		docs = append(docs, FlagDoc{Names: f.Names(), Value: value, Usage: usage, Default: doc.GetDefaultText()})
 	}
+	slices.SortStableFunc(docs, func(a, b FlagDoc) int { return strings.Compare(a.Names[0], b.Names[0]) })
 	return docs
 }
 

@@ -31,7 +31,7 @@ func (l Line) used(flags []cli.Flag) []cli.Flag {
 	}
 	var used []cli.Flag
 	for _, f := range flags {
-		if _, ours := f.(*Flag); !ours || given[f.Names()[0]] {
+		if ours, ok := f.(*Flag); !ok || given[ours.Name] {
 			used = append(used, f)
 		}
 	}
@@ -89,11 +89,17 @@ func (f flagForm) refused() bool { return f.flag != nil && (f.flag.Later || f.fl
 func indexFlags(flags []cli.Flag) map[string]flagForm {
 	known := make(map[string]flagForm, 2*len(flags))
 	for _, f := range flags {
+		if ours, ok := f.(*Flag); ok { // all but a few: no list of names is made for them
+			form := flagForm{name: ours.Name, isBool: ours.Bool, flag: ours}
+			known[ours.Name] = form
+			for _, alias := range ours.Aliases {
+				known[alias] = form
+			}
+			continue
+		}
 		names := f.Names()
 		form := flagForm{name: names[0]}
-		if ours, ok := f.(*Flag); ok {
-			form.isBool, form.flag = ours.Bool, ours
-		} else if doc, ok := f.(cli.DocGenerationFlag); ok {
+		if doc, ok := f.(cli.DocGenerationFlag); ok {
 			form.isBool = !doc.TakesValue()
 		}
 		for _, name := range names {

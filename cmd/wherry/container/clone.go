@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
-	"slices"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
@@ -24,7 +22,6 @@ func Clone(env *cmdkit.Env) *cli.Command {
 		cmdkit.Bool(&opts.Force, "force f", "With --destroy, also when it runs"),
 		checked(&opts.Name, "name", "`NAME` of the copy, NAME-clone if not given", values.Name),
 		cmdkit.Bool(&run, "run", "Start the copy"))
-	slices.SortFunc(flags, func(a, b cli.Flag) int { return strings.Compare(a.Names()[0], b.Names()[0]) })
 	return &cli.Command{
 		Name: "clone", Usage: "Make a container like another one, without what that has written", ArgsUsage: "CONTAINER [NAME] [IMAGE]",
 		Flags:  append(flags, cmdkit.Later("pod")...),

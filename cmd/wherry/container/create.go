@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
@@ -69,7 +68,6 @@ func (w *wish) flags() []cli.Flag {
 		w.resourceFlags(), w.groupFlags(), w.deviceFlags(), windowsFlags(), w.healthFlags(), w.networkFlags(), w.imageFlags()} {
 		flags = append(flags, group...)
 	}
-	slices.SortFunc(flags, func(a, b cli.Flag) int { return strings.Compare(a.Names()[0], b.Names()[0]) })
 	w.given = flags
 	return flags
 }
