@@ -208,6 +208,22 @@ func (s *startup) peer(target string) (string, error) {
 	return place, nil
 }
 
+// alone mounts source without what is mounted below it. Runtimes take that along where the kernel refuses to leave it
+// out, without a word.
+func (s *startup) alone(m record.Mount, source string) (string, error) {
+	place, err := s.newPlace(true)
+	if err != nil {
+		return "", err
+	}
+	err = unix.Mount(source, place, "", unix.MS_BIND, "")
+	if errors.Is(err, unix.EINVAL) {
+		return "", errdefs.New(errdefs.ErrUnsupported, "mount at %q: without root the host's mounts below %q cannot be left out (mount it recursively)", m.Target, source)
+	} else if err != nil {
+		return "", fmt.Errorf("mount %s: %w", source, err)
+	}
+	return place, nil
+}
+
 // hasMountsBelow tells whether something is mounted below dir, which a read-only mount of dir alone leaves writable.
 func hasMountsBelow(dir string) bool {
 	real, err := filepath.EvalSymlinks(dir)

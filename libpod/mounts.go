@@ -88,6 +88,8 @@ func (s *startup) hostMount(ctx context.Context, m record.Mount, source string) 
 		source, err = s.overlaid(ctx, m, source)
 	case s.peers[m.Target] != nil:
 		source, err = s.peer(m.Target)
+	case m.NonRecurs && hasMountsBelow(source):
+		source, err = s.alone(m, source)
 	}
 	if err != nil {
 		return specs.Mount{}, err

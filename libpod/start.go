@@ -192,6 +192,9 @@ func (s *startup) claim() error {
 // here is gone when monitor and container are, whoever was killed. While monitor and runtime start up, the root file
 // system and the runtime's configuration are made.
 func (s *startup) launch(ctx context.Context, lock *recorddir.Lock) error {
+	if err := s.keepPeers(); err != nil {
+		return err
+	}
 	if err := s.isolate(); err != nil {
 		return err
 	}
@@ -294,9 +297,6 @@ func (s *startup) specInput(ctx context.Context) (in spec.Input, err error) {
 
 // isolate gives this thread its own mount namespace.
 func (s *startup) isolate() error {
-	if err := s.keepPeers(); err != nil {
-		return err
-	}
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("make a mount namespace: %w", err)
 	}
