@@ -20,7 +20,8 @@ func (e *Engine) Logs(ctx context.Context, ref string, opts LogsOptions) error {
 	if err != nil {
 		return err
 	}
-	q := logdriver.Query{Since: opts.Since, Until: opts.Until, Tail: opts.Tail, Follow: opts.Follow && c.status() != record.Created,
+	status := c.status()
+	q := logdriver.Query{Since: opts.Since, Until: opts.Until, Tail: opts.Tail, Follow: opts.Follow && status != record.Created && status != record.Exited,
 		Details: opts.Details, Timestamps: opts.Timestamps}
 	ended := make(chan struct{})
 	if q.Follow {

@@ -37,6 +37,9 @@ func TestEventsOfALife(t *testing.T) {
 	if got := eventsOf(t, id, "--filter", "type=container"); got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
+	if got := shared.Must(t, "events", "--since", "1h", "--stream=false", "--filter", "container="+id, "--filter", "event=die", "--format", "{{.ContainerExitCode}}"); got != "7\n137" {
+		t.Errorf("exit codes %q", got)
+	}
 	if got := eventsOf(t, id, "--filter", "event=died", "--filter", "label=role=x"); got != "die die" {
 		t.Errorf("by Podman's word: %q", got)
 	}

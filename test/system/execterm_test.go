@@ -162,7 +162,7 @@ func TestOutputThatCannotBeWritten(t *testing.T) {
 // A client that stops reading for a while gets all of the output.
 func TestAttachOfOneThatPauses(t *testing.T) {
 	t.Parallel()
-	name := up(t, `trap "go=1" USR1; echo ready; while [ -z "$go" ]; do sleep 0.02; done; i=0; while [ $i -lt 3000 ]; do head -c 999 /dev/zero | tr '\0' x; echo; i=$((i+1)); done`)
+	name := up(t, `trap "go=1" USR1; echo ready; while [ -z "$go" ]; do sleep 0.02; done; head -c 5000000 /dev/zero`)
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -186,7 +186,7 @@ func TestAttachOfOneThatPauses(t *testing.T) {
 		}
 	}
 	cmd.Wait()
-	if total != 3000*1000 {
-		t.Errorf("%d bytes of %d", total, 3000*1000)
+	if total != 5000000 {
+		t.Errorf("%d bytes of 5000000", total)
 	}
 }

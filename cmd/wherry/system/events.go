@@ -73,7 +73,11 @@ func showEvents(ctx context.Context, env *cmdkit.Env, opts eventsOptions) error 
 			_, err := fmt.Fprintln(env.Out, eventText(ev))
 			return err
 		}
-		return env.Print([]eventRow{newEventRow(ev)}, opts.format, "")
+		row := newEventRow(ev)
+		if row.ContainerExitCode == nil && opts.format != "json" {
+			row.ContainerExitCode = 0 // as Podman's templates have it
+		}
+		return env.Print([]eventRow{row}, opts.format, "")
 	})
 }
 
@@ -117,7 +121,7 @@ type eventRow struct {
 	TimeNano          int64             `json:"timeNano"`
 	Name              string            `json:"Name,omitempty"`
 	Image             string            `json:"Image,omitempty"`
-	ContainerExitCode *int              `json:"ContainerExitCode,omitempty"`
+	ContainerExitCode any               `json:"ContainerExitCode,omitempty"`
 	HealthStatus      string            `json:"HealthStatus,omitempty"`
 	Network           string            `json:"Network,omitempty"`
 	PodID             string            `json:"PodID,omitempty"`
@@ -134,7 +138,7 @@ func newEventRow(ev events.Event) eventRow {
 		row.From, row.Image = ev.Attributes[events.ImageName], ev.Attributes[events.ImageName]
 	}
 	if code, err := strconv.Atoi(ev.Attributes[events.ExitCode]); err == nil {
-		row.ContainerExitCode = &code
+		row.ContainerExitCode = code
 	}
 	if status, ok := strings.CutPrefix(ev.Action, "health_status: "); ok {
 		row.HealthStatus = status

@@ -60,7 +60,9 @@ func Read(ctx context.Context, q Query, take func(Entry) bool) error {
 		stopped = err == nil && !take(entry)
 	}
 	ended := ctx.Err() != nil
-	cancel()
+	if stopped || lines.Err() != nil {
+		cancel()
+	}
 	err = cmd.Wait()
 	if stopped || ended || err == nil && lines.Err() == nil {
 		return nil
@@ -85,7 +87,7 @@ func (q Query) args() []string {
 	}
 	switch {
 	case q.New:
-		args = append(args, "--follow", "--lines=0")
+		args = append(args, "--follow", "--no-tail", "--since=now") // with --lines=0 some versions show nothing at all
 	case q.Follow:
 		args = append(args, "--follow", "--no-tail")
 	}

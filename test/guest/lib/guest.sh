@@ -14,7 +14,7 @@ fail() {
     echo '--- containers'; $W ps -a
     echo '--- groups'; find $groups -path '*wherry*' -type d
     echo '--- journal'; journalctl -b --no-pager -q -n 15
-  } 2>&1 | tail -60
+  } 2>&1 | cut -c-200 | tail -60
   exit 1
 }
 
