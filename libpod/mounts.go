@@ -91,6 +91,9 @@ func (s *startup) hostMount(ctx context.Context, m record.Mount, source string) 
 	case m.NonRecurs && hasMountsBelow(source):
 		source, err = s.alone(m, source)
 	}
+	if err == nil && m.IDMap != "" {
+		source, err = s.idMapped(m, source)
+	}
 	if err != nil {
 		return specs.Mount{}, err
 	}

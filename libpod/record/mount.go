@@ -16,6 +16,8 @@ type Mount struct {
 	Below       string   `json:",omitempty"` // how far ReadOnly reaches: readonly, writable; empty: to what is mounted below where the kernel can
 	Relabel     string   `json:",omitempty"` // z or Z: give the source SELinux's label for containers
 
+	IDMap string `json:",omitempty"` // idmap: show owners through this mapping, or with "own" that of the container's user namespace
+
 	Overlay     bool   `json:",omitempty"` // O: the container sees an overlay of the source, which it cannot change
 	Upper, Work string `json:",omitempty"` // of the overlay, kept by the user; empty: ours, empty at each start
 

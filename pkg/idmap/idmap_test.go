@@ -142,6 +142,35 @@ func TestAuto(t *testing.T) {
 	}
 }
 
+func TestParseMount(t *testing.T) {
+	m, err := ParseMount("uids=0-1000-1#1-2000-10;gids=@0-5-3")
+	if err != nil || text(m.UIDs) != "0:1000:1 1:2000:10" || text(m.GIDs) != "0:5:3" || m.UIDsRelative || !m.GIDsRelative {
+		t.Errorf("%+v, %v", m, err)
+	}
+	lines, err := Through([]Map{{ContainerID: 7, HostID: 2, Size: 4}}, []Map{{HostID: 100, Size: 3}, {ContainerID: 3, HostID: 500, Size: 10}})
+	if err != nil || text(lines) != "7:102:1 8:500:3" {
+		t.Errorf("%q, %v", text(lines), err)
+	}
+	if _, err := Through([]Map{{HostID: 12, Size: 4}}, []Map{{HostID: 1, Size: 13}}); err == nil {
+		t.Error("ids that the container has not were taken")
+	}
+	for _, bad := range []string{"x", "uids=0-1-1", "uids=0-1;gids=0-1-1", "uids=0-1-0;gids=0-1-1", "uids=a-1-1;gids=0-1-1", "uids=0-1-1;gids=0-1-1;x=0-1-1"} {
+		if _, err := ParseMount(bad); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+}
+
+// FuzzParseMount never panics.
+func FuzzParseMount(f *testing.F) {
+	f.Add("uids=0-1000-1#1-2000-10;gids=@0-5-3")
+	f.Fuzz(func(t *testing.T, s string) {
+		if m, err := ParseMount(s); err == nil {
+			Through(m.UIDs, own)
+		}
+	})
+}
+
 // FuzzResolve: whatever the entries, a mapping that is accepted is one the kernel takes.
 func FuzzResolve(f *testing.F) {
 	for _, s := range []string{"0:0:65000 +100000:1:1", "+g102000:@2000", "0:@1000 1:1:5", "u0:1:5 7:7:1", "4294967294:1:1"} {

@@ -133,3 +133,19 @@ func goMappings(maps []specs.LinuxIDMapping) []syscall.SysProcIDMap {
 	}
 	return out
 }
+
+// BindMapped mounts source at target, which is there, with the owners of its files shown through m: its ContainerID is the
+// id on disk. EPERM says that the file system is not the caller's to map, EINVAL that it cannot be mapped.
+func BindMapped(source, target string, m Mapping) error {
+	userNS, err := namespaceFor(&m)
+	if err != nil {
+		return fmt.Errorf("map the ids of %s: %w", source, err)
+	}
+	defer unix.Close(userNS)
+	fd, err := mappedTree(source, userNS)
+	if err != nil {
+		return fmt.Errorf("map the ids of %s: %w", source, err)
+	}
+	defer unix.Close(fd)
+	return unix.MoveMount(fd, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH)
+}

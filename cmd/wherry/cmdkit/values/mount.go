@@ -134,7 +134,7 @@ func volumeOption(m *record.Mount, option string) (kind string, err error) {
 		m.Options = append(m.Options, option)
 		return strings.TrimPrefix(option, "no"), nil
 	case key == "idmap":
-		return "", fmt.Errorf("option %q is not there yet", option)
+		return key, idMapOption(m, value)
 	case option == "":
 		return "", nil
 	}

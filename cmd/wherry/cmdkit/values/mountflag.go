@@ -159,7 +159,10 @@ func (p *mountParser) hostKey(key, value string, hasValue bool) (bool, error) {
 	case "u", "chown":
 		return true, p.owner(key, value, hasValue)
 	case "idmap":
-		return true, fmt.Errorf("idmap for type %s is not there yet", p.m.Type)
+		if p.m.Type != "bind" && p.m.Type != "volume" {
+			return true, fmt.Errorf("idmap is for the types bind and volume")
+		}
+		return true, idMapOption(&p.m, value)
 	default:
 		return false, nil
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/pkg/idmap"
 )
 
@@ -85,4 +86,15 @@ func TimeZone(s string) error {
 		return fmt.Errorf("it is a name like Europe/Berlin, or local")
 	}
 	return nil
+}
+
+// idMapOption takes the value of a mount's option idmap.
+func idMapOption(m *record.Mount, value string) error {
+	m.IDMap = "own"
+	if value == "" || value == "true" {
+		return nil
+	}
+	m.IDMap = value
+	_, err := idmap.ParseMount(value)
+	return err
 }
