@@ -46,8 +46,7 @@ func (e *Engine) Update(ctx context.Context, ref string, opts UpdateOptions) err
 		if err == nil {
 			return nil
 		}
-		undone := context.WithoutCancel(ctx) // half an update must not stay because the user pressed ctrl-c
-		return errors.Join(err, e.writeUpdate(&before), e.writeBundle(&before, e.limitsInput(undone, &before)))
+		return errors.Join(err, e.writeUpdate(&before))
 	})
 }
 

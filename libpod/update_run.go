@@ -25,14 +25,19 @@ import (
 
 // updateRun brings a run that is under way to what c says now: the configuration that a restart by the monitor takes, the
 // control group, and the monitor, in this order.
-func (e *Engine) updateRun(ctx context.Context, c, before *container) error {
+func (e *Engine) updateRun(ctx context.Context, c, before *container) (err error) {
 	if !c.running() && !c.monitored() {
 		return nil
 	}
-	in := e.limitsInput(ctx, c)
+	in := e.limitsInput(c)
 	if err := e.writeBundle(c, in); err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.writeBundle(before, e.limitsInput(before)))
+		}
+	}()
 	faultpoint.Hit("update.bundled")
 	if c.running() && !reflect.DeepEqual(c.Resources, before.Resources) {
 		if err := e.updateGroup(ctx, c, before, in); err != nil {
@@ -50,7 +55,7 @@ func (e *Engine) updateRun(ctx context.Context, c, before *container) error {
 }
 
 // limitsInput is as much of the input of package spec as the limits need.
-func (e *Engine) limitsInput(_ context.Context, c *container) spec.Input {
+func (e *Engine) limitsInput(c *container) spec.Input {
 	facts, _ := e.facts(&c.Config) // amend has asked
 	return spec.Input{Config: &c.Config, Cgroup: facts, Host: spec.Host{Block: blockDevices(&c.Resources),
 		NoThrottle: c.Resources.Block.Weight > 0 && !facts.Throttles(c.ID)}}

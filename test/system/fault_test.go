@@ -29,6 +29,8 @@ var faultCases = []faultCase{
 	{"rm", [][]string{{"create", "--name", "NAME", "-v", "/anon", testkit.Image, "true"}}, []string{"rm", "-v", "NAME"}},
 	{"rm-f", [][]string{{"run", "-d", "--name", "NAME", testkit.Image, "sleep", "1000"}}, []string{"rm", "-f", "NAME"}},
 	{"rename", [][]string{{"create", "--name", "NAME", testkit.Image, "true"}}, []string{"rename", "NAME", "NAMEnew"}},
+	{"update", [][]string{{"create", "--name", "NAME", testkit.Image, "true"}}, []string{"update", "--restart", "on-failure:1", "-e", "A=b", "NAME"}},
+	{"update-live", [][]string{{"run", "-d", "--name", "NAME", testkit.Image, "sleep", "1000"}}, []string{"update", "--restart", "on-failure:1", "--health-cmd", "true", "NAME"}},
 	{"restart", [][]string{{"run", "-d", "--name", "NAME", "--stop-signal", "KILL", testkit.Image, "sleep", "1000"}}, []string{"restart", "NAME"}},
 	{"exec", [][]string{{"run", "-d", "--name", "NAME", testkit.Image, "sleep", "1000"}}, []string{"exec", "NAME", "true"}},
 	{"system-prune", [][]string{{"create", "--name", "NAME", "-v", "/anon", testkit.Image, "true"}, {"create", "--name", "NAMEnew", testkit.Image, "true"}, {"volume", "create"}},
@@ -36,6 +38,13 @@ var faultCases = []faultCase{
 	{"clone", [][]string{{"create", "--name", "NAME", "-v", "/anon", testkit.Image, "true"}}, []string{"container", "clone", "--destroy", "NAME", "NAMEnew"}},
 	{"volume-create", nil, []string{"volume", "create", "NAMEvol"}},
 	{"volume-rm", [][]string{{"volume", "create", "NAMEvol"}}, []string{"volume", "rm", "NAMEvol"}},
+	{"volume-prune", [][]string{{"volume", "create"}, {"volume", "create"}}, []string{"volume", "prune", "-f"}},
+	{"volume-mount", [][]string{{"volume", "create", "-o", "type=tmpfs", "NAMEvol"}}, []string{"volume", "mount", "NAMEvol"}},
+	{"tmpfs-volume", [][]string{{"volume", "create", "-o", "type=tmpfs", "NAMEvol"}}, []string{"run", "--rm", "--name", "NAME", "-v", "NAMEvol:/x", testkit.Image, "true"}},
+	{"secret-create", nil, []string{"secret", "create", "NAMEsec", "/etc/passwd"}},
+	{"secret-replace", [][]string{{"secret", "create", "NAMEsec", "/etc/group"}}, []string{"secret", "create", "--replace", "NAMEsec", "/etc/passwd"}},
+	{"secret-rm", [][]string{{"secret", "create", "NAMEsec", "/etc/passwd"}}, []string{"secret", "rm", "NAMEsec"}},
+	{"run-secret", [][]string{{"secret", "create", "NAMEsec", "/etc/passwd"}}, []string{"run", "-d", "--name", "NAME", "--secret", "NAMEsec,type=env", "--secret", "NAMEsec", testkit.Image, "sleep", "1000"}},
 }
 
 // Every command is killed with SIGKILL after each of its steps, then with a write that fails there. After that a user's
@@ -129,11 +138,12 @@ func clean(t *testing.T, s *testkit.Store, name string) {
 	s.Must(t, "rm", "-f", "-v", "-i", name, name+"new")
 	s.Try(t, "volume", "rm", "-f", name+"vol")
 	s.Must(t, "volume", "prune", "-f")
+	s.Must(t, "secret", "rm", "--all")
 	s.Must(t, "system", "check", "--repair")
-	if report := s.Must(t, "system", "check"); strings.Contains(report, "container ") || strings.Contains(report, "volume ") {
+	if report := s.Must(t, "system", "check"); strings.Contains(report, "container ") || strings.Contains(report, "volume ") || strings.Contains(report, "secret ") {
 		t.Errorf("system check after the repair:\n%s", report)
 	}
-	for _, dir := range []string{s.Data + "/containers", s.Data + "/names", s.Data + "/trash", s.Data + "/volumes", s.Run + "/c", s.Run + "/runtime"} {
+	for _, dir := range []string{s.Data + "/containers", s.Data + "/names", s.Data + "/trash", s.Data + "/volumes", s.Data + "/secrets/ids", s.Data + "/secrets/names", s.Run + "/v", s.Run + "/c", s.Run + "/runtime"} {
 		if left := entries(dir); len(left) > 0 {
 			t.Errorf("left in %s: %v", dir, left)
 		}
