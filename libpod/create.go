@@ -21,6 +21,9 @@ import (
 
 // Create makes a container and returns its id. The image stays for as long as the record is there.
 func (e *Engine) Create(ctx context.Context, opts CreateOptions) (string, error) {
+	if err := e.settleRequires(ctx, &opts); err != nil {
+		return "", err
+	}
 	c, lock, err := e.create(ctx, opts, atomicfile.Durable)
 	if err != nil {
 		return "", err

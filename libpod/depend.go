@@ -41,10 +41,10 @@ func (e *Engine) Dependents(_ context.Context, ref string) ([]string, error) {
 	return found, nil
 }
 
-// standsOn are the ids of the containers in whose namespaces this one is.
+// standsOn are the ids of the containers in whose namespaces this one is, and of those that it requires.
 func (c *container) standsOn() []string {
 	const prefix = "container:"
-	var ids []string
+	ids := slices.Clone(c.Lifecycle.Requires)
 	for _, mode := range []string{c.Namespaces.PID, c.Namespaces.IPC, c.Namespaces.UTS, c.Security.UserNS, c.Network.Mode, c.Cgroup.Namespace} {
 		if len(mode) > len(prefix) && mode[:len(prefix)] == prefix {
 			ids = append(ids, mode[len(prefix):])

@@ -14,6 +14,12 @@ import (
 // unless it is to be removed at its end.
 func (e *Engine) Run(ctx context.Context, opts RunOptions) (int, string, error) {
 	opts.Config.Lifecycle.Detached = opts.Detach
+	if err := e.settleRequires(ctx, &opts.CreateOptions); err != nil {
+		return 0, "", err
+	}
+	if err := e.startRequired(ctx, opts.Config.Lifecycle.Requires); err != nil {
+		return 0, "", err
+	}
 	c, lock, err := e.create(ctx, opts.CreateOptions, atomicfile.Ordered)
 	if err != nil {
 		return 0, "", err

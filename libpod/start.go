@@ -36,6 +36,12 @@ func (e *Engine) Start(ctx context.Context, ref string, opts StartOptions) (code
 
 func (e *Engine) start(ctx context.Context, id string, opts StartOptions) (int, error) {
 	c, lock, err := e.acquireRested(ctx, id)
+	if err == nil && len(c.Lifecycle.Requires) > 0 && !c.running() {
+		lock.Unlock()
+		if err = e.startRequired(ctx, c.Lifecycle.Requires); err == nil {
+			c, lock, err = e.acquireRested(ctx, id)
+		}
+	}
 	if err != nil {
 		return 0, err
 	}

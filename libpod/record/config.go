@@ -44,20 +44,21 @@ type Image struct {
 
 // Process is the container's first process.
 type Process struct {
-	Entrypoint []string
-	Command    []string // arguments; with an empty Entrypoint the command itself
-	Env        []string // NAME=value, complete: image's, then the user's
-	WorkDir    string
-	User       string   // name|uid[:group|gid], as typed; resolved in the root file system at start
-	Groups     []string `json:",omitempty"` // --group-add: names or gids
-	Terminal   bool
-	OpenStdin  bool // -i: keep stdin open; else it is /dev/null
-	StdinOnce  bool // close stdin when the first attached client leaves
-	Umask      string
-	Init       bool   // an init process reaps and forwards signals
-	InitPath   string `json:",omitempty"` // of it on the host; empty: ours, or one that is installed
-	Systemd    bool   `json:",omitempty"` // the command is a systemd, which wants /run and its cgroup writable
-	TZ         string `json:",omitempty"` // time zone by name, or local for the host's
+	Entrypoint  []string
+	Command     []string // arguments; with an empty Entrypoint the command itself
+	Env         []string // NAME=value, complete: image's, then the user's
+	WorkDir     string
+	User        string   // name|uid[:group|gid], as typed; resolved in the root file system at start
+	Groups      []string `json:",omitempty"` // --group-add: names or gids
+	Terminal    bool
+	OpenStdin   bool // -i: keep stdin open; else it is /dev/null
+	StdinOnce   bool // close stdin when the first attached client leaves
+	Umask       string
+	Personality string `json:",omitempty"` // LINUX, LINUX32; empty: the host's
+	Init        bool   // an init process reaps and forwards signals
+	InitPath    string `json:",omitempty"` // of it on the host; empty: ours, or one that is installed
+	Systemd     bool   `json:",omitempty"` // the command is a systemd, which wants /run and its cgroup writable
+	TZ          string `json:",omitempty"` // time zone by name, or local for the host's
 }
 
 // Args is the command line: Entrypoint followed by Command.
@@ -103,15 +104,18 @@ type Log struct {
 
 // Lifecycle says how the container starts, stops and ends.
 type Lifecycle struct {
-	AutoRemove  bool
-	RemoveImage bool   `json:",omitempty"` // with AutoRemove: the image goes with the container, unless others stand on it
-	Restart     string // no, always, unless-stopped, on-failure
-	MaxRetries  int    // of on-failure; 0: no bound
-	StopSignal  string // as typed; empty: SIGTERM
-	StopTimeout *int   // seconds; nil: 10, -1: wait for ever
-	Timeout     int    // seconds of run time until it is killed; 0: none
-	CIDFile     string // removed with the container
-	Detached    bool   // was made by run -d
+	AutoRemove     bool
+	RemoveImage    bool     `json:",omitempty"` // with AutoRemove: the image goes with the container, unless others stand on it
+	Restart        string   // no, always, unless-stopped, on-failure
+	MaxRetries     int      // of on-failure; 0: no bound
+	StopSignal     string   // as typed; empty: SIGTERM
+	StopTimeout    *int     // seconds; nil: 10, -1: wait for ever
+	Timeout        int      // seconds of run time until it is killed; 0: none
+	PIDFile        string   `json:",omitempty"` // gets the pid of the container's first process
+	MonitorPIDFile string   `json:",omitempty"`
+	Requires       []string `json:",omitempty"` // ids of containers that are started before
+	CIDFile        string   // removed with the container
+	Detached       bool     // was made by run -d
 }
 
 // Health is the health check. Durations in nanoseconds, as Docker's API has them.

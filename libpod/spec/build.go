@@ -26,7 +26,7 @@ func Build(in Input) (*specs.Spec, error) {
 	}
 	s.Linux = &specs.Linux{}
 	for _, step := range []func(Input, *specs.Spec) error{
-		setNamespaces, setProcess, setMounts, setDevices, setResources, setSecurity, setAnnotations,
+		setNamespaces, setProcess, setMounts, setDevices, setResources, setSecurity, setAnnotations, setPersonality,
 	} {
 		if err := step(in, s); err != nil {
 			return nil, err
@@ -70,6 +70,13 @@ func hostname(in Input) string {
 		return in.Config.ID[:12]
 	}
 	return in.Config.ID
+}
+
+func setPersonality(in Input, s *specs.Spec) error {
+	if domain := in.Config.Process.Personality; domain != "" {
+		s.Linux.Personality = &specs.LinuxPersonality{Domain: specs.LinuxPersonalityDomain(domain)}
+	}
+	return nil
 }
 
 func setAnnotations(in Input, s *specs.Spec) error {

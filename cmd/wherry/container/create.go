@@ -29,8 +29,7 @@ type wish struct {
 }
 
 // laterFlags are those of Docker's and Podman's run and create that are not there yet.
-const laterFlags = `chrootdirs conmon-pidfile hosts-file link-local-ip permissive personality pidfile pod pod-id-file preserve-fd preserve-fds rdt-class requires rootfs
-sdnotify seccomp-policy storage-opt use-api-socket`
+const laterFlags = `hosts-file link-local-ip pod pod-id-file`
 
 // Create is `wherry create`.
 func Create(env *cmdkit.Env) *cli.Command {
@@ -64,7 +63,7 @@ func newWish(env *cmdkit.Env) *wish {
 
 func (w *wish) flags() []cli.Flag {
 	var flags []cli.Flag
-	for _, group := range [][]cli.Flag{w.processFlags(), w.env.flags(), w.envFlags(), w.lifeFlags(), w.logFlags(), w.mountFlags(), w.securityFlags(), w.namespaceFlags(), w.setupFlags(),
+	for _, group := range [][]cli.Flag{w.processFlags(), w.env.flags(), w.envFlags(), w.startFlags(), w.lifeFlags(), w.logFlags(), w.mountFlags(), w.securityFlags(), w.namespaceFlags(), w.setupFlags(),
 		w.resourceFlags(), w.groupFlags(), w.deviceFlags(), windowsFlags(), w.healthFlags(), w.networkFlags(), w.imageFlags()} {
 		flags = append(flags, group...)
 	}

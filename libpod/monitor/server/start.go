@@ -210,6 +210,7 @@ func (s *Server) writeLive() error {
 		return err
 	}
 	faultpoint.Hit("monitor.live")
+	s.writePidFiles()
 	return nil
 }
 
