@@ -15,20 +15,19 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/wherry-containers/wherry/network/control"
 	"github.com/wherry-containers/wherry/network/dns"
 	"github.com/wherry-containers/wherry/network/nssocket"
 	"github.com/wherry-containers/wherry/network/ports"
+	"github.com/wherry-containers/wherry/network/rootless"
 	"github.com/wherry-containers/wherry/network/roster"
 	"github.com/wherry-containers/wherry/network/state"
 	"github.com/wherry-containers/wherry/network/transparent"
 )
 
 const (
-	// linger is how long it stays without a container, should nobody tell it to end.
-	linger = 15 * time.Second
+	// linger is how long it stays without a container: the next one starts faster with all in place.
+	linger = 5 * time.Second
 	// busy is how long after the first question of a series the memory it took is given back.
 	busy = 5 * time.Second
 )
@@ -54,22 +53,27 @@ type keeper struct {
 	end    context.CancelFunc
 
 	namespace *nssocket.Namespace
-	rules     bool // in the host's namespace, to be taken back
 
 	mu   sync.Mutex // one Sync at a time
 	idle *time.Timer
 	busy atomic.Bool
+
+	ended atomic.Bool // another one may run already
 }
 
 // Run serves until ctx is done, it is told to quit, or no container has needed it for a while.
 func Run(ctx context.Context, c Config) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	k, err := newKeeper(c, end)
+	k, err := newKeeper(ctx, c, end)
 	if err != nil {
 		return err
 	}
-	defer k.close()
+	defer func() {
+		if !k.ended.Load() {
+			k.withdraw()
+		}
+	}()
 	k.used()
 	watched := make(chan error, 1)
 	go func() { watched <- k.roster.Watch(ctx) }()
@@ -85,7 +89,7 @@ func Run(ctx context.Context, c Config) error {
 	return err
 }
 
-func newKeeper(c Config, end context.CancelFunc) (*keeper, error) {
+func newKeeper(ctx context.Context, c Config, end context.CancelFunc) (*keeper, error) {
 	if c.Linger == 0 {
 		c.Linger = linger
 	}
@@ -99,6 +103,9 @@ func newKeeper(c Config, end context.CancelFunc) (*keeper, error) {
 			return nil, err
 		}
 	}
+	if err := rootless.Outside(c.Dir); err != nil {
+		fmt.Fprintln(c.Log, "leave the mount of the network namespace:", err)
+	}
 	if c.Confine != nil {
 		if err := c.Confine(); err != nil {
 			return nil, err
@@ -107,7 +114,7 @@ func newKeeper(c Config, end context.CancelFunc) (*keeper, error) {
 	k := &keeper{Config: c, roster: people, end: end, namespace: ns}
 	k.names = dns.New(dns.Config{Roster: people, Namespace: ns, Port: c.DNSPort, HostConf: c.HostConf, Asked: k.used})
 	k.ports = ports.New(ports.Config{Roster: people, Namespace: ns, Transparent: k.setTransparent})
-	k.idle = time.AfterFunc(c.Linger, k.leave)
+	k.idle = time.AfterFunc(c.Linger, func() { k.leave(ctx) })
 	people.OnGone(k.gone)
 	return k, nil
 }
@@ -118,16 +125,15 @@ func (k *keeper) setTransparent() int {
 		fmt.Fprintln(k.Log, "containers see the gateway's address in place of their clients':", err)
 		return 0
 	}
-	k.rules = k.namespace == nil // else they end with the namespace
 	return transparent.Mark
 }
 
-// close takes back what would stay on the host.
-func (k *keeper) close() {
+// withdraw stops serving and takes back what would stay on the host.
+func (k *keeper) withdraw() {
 	k.names.Close()
 	k.ports.CloseAll()
-	if !k.rules {
-		return
+	if k.namespace != nil || !k.ports.Transparently() {
+		return // the rules end with the namespace
 	}
 	if err := transparent.Clear(); err != nil {
 		fmt.Fprintln(k.Log, "remove the routes of answers:", err)
@@ -160,24 +166,26 @@ func (k *keeper) watchIdle() {
 	k.idle.Stop()
 }
 
-// leave ends the program if no container came meanwhile and nobody is about to bring one: he would hold the lock. It is
-// not released here; the end of the process does that.
-func (k *keeper) leave() {
-	lock, err := os.OpenFile(k.Dir.Lock(), os.O_RDWR|unix.O_CLOEXEC, 0)
-	if err == nil {
-		err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+// leave ends the program, and the namespace with it, if no container came meanwhile and nobody is about to bring one.
+// What it holds must be free before another one may start.
+func (k *keeper) leave(ctx context.Context) {
+	if len(k.roster.View().Containers()) > 0 {
+		return
 	}
-	if errors.Is(err, os.ErrNotExist) {
-		err = nil // the user's whole run-time directory has been taken away
+	k.withdraw()
+	ended, err := rootless.End(k.Dir)
+	if err != nil {
+		fmt.Fprintln(k.Log, err)
 	}
-	if err == nil && len(k.roster.View().Containers()) == 0 {
+	if ended {
+		k.ended.Store(true)
 		k.end()
 		return
 	}
-	if lock != nil {
-		lock.Close()
+	if k.namespace == nil && k.ports.Transparently() {
+		k.setTransparent()
 	}
-	k.watchIdle()
+	k.sync(ctx)
 }
 
 // sync serves what the state names, all of it that can be served.

@@ -63,13 +63,13 @@ func (f *Forwarder) Expose(ctx context.Context, id string, wants []Want) (_ []st
 	if container == nil {
 		return nil, fmt.Errorf("container %.12s is not on any network", id)
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.prepare.Do(func() {
 		if f.Transparent != nil {
 			f.mark = f.Transparent()
 		}
 	})
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	var fresh []*published
 	defer func() {
 		if err != nil {
@@ -98,6 +98,13 @@ func (f *Forwarder) Expose(ctx context.Context, id string, wants []Want) (_ []st
 		f.close(id)
 	}
 	return done, nil
+}
+
+// Transparently tells whether containers see their clients' addresses; false before the first port.
+func (f *Forwarder) Transparently() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mark != 0
 }
 
 // met tells whether the port that listens is one that the want asks for.

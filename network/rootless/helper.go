@@ -32,8 +32,9 @@ func (o Options) startNet(ns *os.File, inode uint64) error {
 	if ns != nil {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, ns)
 	}
-	// In a mount namespace of its own it can take the namespace away without any privilege: see End.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Unshareflags: syscall.CLONE_NEWNS}
+	// In a mount namespace of its own it can take the namespace away without any privilege: see End. Not by Unshareflags:
+	// then it would keep every mount of the host from ending there, too, a USB stick's for one.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Cloneflags: syscall.CLONE_NEWNS}
 	if o.Group != nil {
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(o.Group.Fd())
 	}
