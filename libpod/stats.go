@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -59,7 +60,7 @@ func (e *Engine) Stats(ctx context.Context, opts StatsOptions, show func([]Stat)
 		if err = sleep(ctx, max(opts.Interval, glance)); err != nil {
 			break
 		}
-		if found, err = s.find(ctx); err == nil {
+		if found, err = s.find(); err == nil {
 			s.read(found)
 		}
 	}
@@ -69,7 +70,7 @@ func (e *Engine) Stats(ctx context.Context, opts StatsOptions, show func([]Stat)
 // first is the look that has none before it: use of a processor is a difference, so it takes a moment, in which all else
 // is read.
 func (s *statistics) first(ctx context.Context) ([]measured, error) {
-	found, err := s.find(ctx)
+	found, err := s.find()
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +143,7 @@ func (s *statistics) resolve() ([]string, error) {
 }
 
 // find lists the containers to look at: those that were named, in their order, else those that run, newest first.
-func (s *statistics) find(ctx context.Context) ([]measured, error) {
+func (s *statistics) find() ([]measured, error) {
 	var list []measured
 	if len(s.asked) > 0 {
 		for i, id := range s.asked {
@@ -155,19 +156,21 @@ func (s *statistics) find(ctx context.Context) ([]measured, error) {
 		}
 		return list, nil
 	}
-	rows, err := s.e.List(ctx, ListOptions{All: s.opts.All})
+	rows, _, err := s.e.readAll() // less than List does: whether one runs is found out by open
 	if err != nil {
 		return nil, err
 	}
-	for i := range rows {
-		row := &rows[i]
+	slices.SortFunc(rows, func(a, b *summaryRow) int { return b.Created.Compare(a.Created) })
+	for _, row := range rows {
 		m := measured{Stat: Stat{ID: row.ID, Name: row.Name, Asked: row.ID}}
-		if row.Status == record.Running || row.Status == record.Paused {
+		if row.Status == record.Running {
 			c := &container{live: s.e.loadLive(row.ID)}
 			c.Network.Mode = firstOf(row.Networks...)
 			s.open(&m, c)
 		}
-		list = append(list, m)
+		if m.Running || s.opts.All {
+			list = append(list, m)
+		}
 	}
 	return list, nil
 }
