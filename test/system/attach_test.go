@@ -34,6 +34,7 @@ func piped(t *testing.T, in io.Reader, args ...string) (stdout, stderr string, c
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
 
+// flag: run --interactive
 func TestStdinOfAPipe(t *testing.T) {
 	t.Parallel()
 	big := bytes.Repeat([]byte("0123456789abcdef"), 64<<10) // 1 MB
@@ -127,6 +128,7 @@ func TestOutputThatNobodyReads(t *testing.T) {
 	}
 }
 
+// flag: run --interactive --detach
 func TestAttachWithoutTerminal(t *testing.T) {
 	t.Parallel()
 	name := up(t, `echo to stderr >&2; sleep 0.1; echo ready; while read line; do echo "got $line"; [ "$line" != end ] || exit 3; done`, "-i")

@@ -26,6 +26,7 @@ func healthBecomes(t *testing.T, name, status string) {
 	testkit.Eventually(t, name+" is "+status, func() bool { return health(t, name).Status == status })
 }
 
+// flag: run --health-cmd --health-interval --health-retries
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	name := up(t, "echo ready; sleep 1000", "--health-cmd", "echo probed; test -e /ok", "--health-interval", "150ms", "--health-retries", "3")
@@ -55,6 +56,8 @@ func TestHealth(t *testing.T) {
 }
 
 // While the start period lasts failures do not count, and probes come at their own interval.
+//
+// flag: run --health-start-period --health-start-interval
 func TestHealthStartPeriod(t *testing.T) {
 	t.Parallel()
 	name := up(t, "echo ready; sleep 1000", "--health-cmd", "test -e /ok", "--health-interval", "100ms", "--health-retries", "1",
@@ -69,6 +72,7 @@ func TestHealthStartPeriod(t *testing.T) {
 	healthBecomes(t, name, "unhealthy") // the period ended with the first success
 }
 
+// flag: run --health-on-failure
 func TestHealthActions(t *testing.T) {
 	t.Parallel()
 	flags := []string{"--health-cmd", "test -e /ok", "--health-interval", "100ms", "--health-retries", "1", "--health-on-failure"}
@@ -98,6 +102,8 @@ func TestHealthActions(t *testing.T) {
 }
 
 // A probe that takes too long is killed and counts as a failure.
+//
+// flag: run --health-timeout
 func TestHealthTimeout(t *testing.T) {
 	t.Parallel()
 	name := up(t, "echo ready; sleep 1000", "--health-cmd", "sleep 987", "--health-interval", "100ms", "--health-timeout", "300ms", "--health-retries", "2")
@@ -113,6 +119,7 @@ func TestHealthTimeout(t *testing.T) {
 	}
 }
 
+// flag: run --no-healthcheck
 func TestNoHealthcheck(t *testing.T) {
 	t.Parallel()
 	name := up(t, "echo ready; sleep 1000", "--no-healthcheck")

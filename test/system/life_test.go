@@ -166,6 +166,7 @@ func TestPause(t *testing.T) {
 	shared.MustFail(t, 1, "no container", "pause", name)
 }
 
+// flag: kill --signal
 func TestKill(t *testing.T) {
 	t.Parallel()
 	name := up(t, `trap "echo got usr1" USR1; trap "exit 4" HUP; echo ready; while :; do sleep 1000 & wait; done`)
@@ -238,6 +239,7 @@ func TestRestartMakesANewProcess(t *testing.T) {
 	}
 }
 
+// flag: rm --force --volumes
 func TestRemove(t *testing.T) {
 	t.Parallel()
 	name := up(t, trapping)
@@ -265,6 +267,7 @@ func TestRemove(t *testing.T) {
 	shared.Must(t, "rm", "-f", name)
 }
 
+// flag: rm --time
 func TestRemoveWithTimeout(t *testing.T) {
 	t.Parallel()
 	name := up(t, `trap "echo bye >/vol/bye; exit" TERM; echo ready; sleep 1000 & wait`, "-v", t.Name()+":/vol")
@@ -349,6 +352,7 @@ func TestSeveralAtOnce(t *testing.T) {
 	}
 }
 
+// flag: start, stop, restart, kill, rm --all
 func TestAllAndLatest(t *testing.T) {
 	s, done, err := testkit.Open("bin")
 	if err != nil {

@@ -243,7 +243,7 @@ func TestLatestEverywhere(t *testing.T) {
 	want(t, "left", s.Must(t, "ps", "-a", "--format", "{{.Names}}"), "older")
 }
 
-// flag: (global) --log-level --debug --out --config --root --runroot --version
+// flag: (global) --log-level --debug --out --config --root --runroot --version --runtime
 func TestGlobalFlags(t *testing.T) {
 	t.Parallel()
 	base := dir(t)
@@ -275,6 +275,7 @@ func TestGlobalFlags(t *testing.T) {
 	}
 	want(t, "log-in of --config", shared.Must(t, "--config", base, "login", "--get-login", "registry.example"), "user")
 	want(t, "another store", shared.Must(t, "--root", filepath.Join(base, "data"), "--runroot", shared.Run, "images", "-q"), "")
+	shared.MustFail(t, 125, `OCI runtime "nope" not found`, "--runtime", "nope", "run", "--rm", testkit.Image, "true")
 	if v := shared.Must(t, "--version"); !strings.HasPrefix(v, "wherry version ") {
 		t.Errorf("version: %s", v)
 	}

@@ -35,6 +35,8 @@ func restarts(t *testing.T, name string) int {
 }
 
 // The container is started again until the retries are used up, each time after twice the wait.
+//
+// flag: run --restart
 func TestRestartOnFailure(t *testing.T) {
 	t.Parallel()
 	name := shared.Name(t)
@@ -168,6 +170,7 @@ func TestRestartPolicyAndRm(t *testing.T) {
 	shared.MustFail(t, 125, "--restart", "run", "--restart", "always:3", testkit.Image, "true")
 }
 
+// flag: run --timeout
 func TestTimeoutEndsTheRun(t *testing.T) {
 	t.Parallel()
 	name := shared.Name(t)

@@ -17,6 +17,8 @@ const (
 )
 
 // What the kernel says a container's process may do, by default and with each flag that changes it.
+//
+// flag: run --cap-add --cap-drop --privileged --security-opt
 func TestConfinement(t *testing.T) {
 	t.Parallel()
 	all := permitted(t)

@@ -121,6 +121,8 @@ func TestTerminalRun(t *testing.T) {
 	x.ends(5)
 }
 
+// flag: run, attach --detach-keys
+// flag: run --tty --interactive
 func TestTerminalDetachAndAttach(t *testing.T) {
 	t.Parallel()
 	name := shared.Name(t)
@@ -147,6 +149,7 @@ func TestTerminalDetachAndAttach(t *testing.T) {
 	}
 }
 
+// flag: start --attach --interactive
 func TestTerminalStart(t *testing.T) {
 	t.Parallel()
 	name := shared.Name(t)

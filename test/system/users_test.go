@@ -45,6 +45,8 @@ func subordinate(t *testing.T, n int) string {
 
 // Who owns what, on both sides: a file that the caller owns, one that the container makes on a bind mount, and one of
 // the image.
+//
+// flag: run --userns --user
 func TestUserNamespaces(t *testing.T) {
 	if os.Getuid() == 0 {
 		t.Skip("root has no user namespace")

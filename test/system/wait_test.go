@@ -87,6 +87,8 @@ func TestSignalsGoToTheContainer(t *testing.T) {
 }
 
 // Without the proxy a signal ends wherry alone.
+//
+// flag: attach --no-stdin --sig-proxy
 func TestSignalsThatAreNotPassedOn(t *testing.T) {
 	t.Parallel()
 	name := up(t, trapping)
