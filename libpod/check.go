@@ -27,7 +27,7 @@ type Problem struct {
 // kill or a crash may have left. It is safe beside other commands: what somebody holds the lock of is in the making.
 func (e *Engine) Check(ctx context.Context, opts CheckOptions) ([]Problem, error) {
 	k := &checker{e: e, opts: opts}
-	steps := []func(context.Context) error{k.records, k.names, k.runDirs, k.runtimeDirs, k.mounts, k.volumes, k.secretRecords, k.trash}
+	steps := []func(context.Context) error{k.records, k.names, k.runDirs, k.runtimeDirs, k.mounts, k.volumes, k.volumePlaces, k.secretRecords, k.trash}
 	if !opts.Quick {
 		steps = append(steps, k.images, k.layers)
 	}

@@ -48,7 +48,8 @@ func (e *Engine) VolumeExport(ctx context.Context, name string, out io.Writer) e
 
 // VolumeExportFile is VolumeExport into a file, which is complete or not there.
 func (e *Engine) VolumeExportFile(ctx context.Context, name, file string) (err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*")
+	partial := filepath.Join(filepath.Dir(file), "."+filepath.Base(file)+".tmp") // one that is killed leaves it to the next
+	tmp, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o666)
 	if err != nil {
 		return err
 	}
@@ -62,16 +63,10 @@ func (e *Engine) VolumeExportFile(ctx context.Context, name, file string) (err e
 		return err
 	}
 	faultpoint.Hit("volume.exported")
-	if err := errors.Join(tmp.Chmod(0o644&^umask()), tmp.Sync(), tmp.Close()); err != nil {
+	if err := errors.Join(tmp.Sync(), tmp.Close()); err != nil {
 		return err
 	}
 	return os.Rename(tmp.Name(), file)
-}
-
-func umask() os.FileMode {
-	old := unix.Umask(0)
-	unix.Umask(old)
-	return os.FileMode(old)
 }
 
 // keptAttribute tells which extended attributes an export carries: the kernel's own file systems have others.

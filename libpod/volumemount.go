@@ -271,7 +271,9 @@ func (e *Engine) VolumeMount(ctx context.Context, name string) (place string, er
 		if err := os.MkdirAll(place, 0o700); err != nil {
 			return err
 		}
-		return onOwnThread(func() error { return e.mountForUser(name, v, place) })
+		err = onOwnThread(func() error { return e.mountForUser(name, v, place) })
+		faultpoint.Hit("volume.mounted")
+		return err
 	})
 	return place, err
 }
@@ -305,9 +307,10 @@ func (e *Engine) unmountVolume(name string) error {
 		}
 	}
 	if len(e.volumeHolders(name)) == 0 {
-		os.Remove(e.holdersFile(name)) // on tmpfs: a note that stays does no harm
-		os.Remove(place)
-		os.Remove(filepath.Dir(place)) // never recursively: something may be mounted below
+		dir := filepath.Dir(place) // nothing in it is removed recursively: something may be mounted below
+		for _, path := range []string{e.holdersFile(name), filepath.Join(dir, ".holders.json.tmp"), place, dir} {
+			os.Remove(path) // on tmpfs: what stays does no harm
+		}
 	}
 	return nil
 }
@@ -329,6 +332,22 @@ func (e *Engine) withVolume(ctx context.Context, name string, fn func(*volumeRec
 	})
 	if errors.Is(err, errdefs.ErrNotFound) && !e.volumes.Complete(name) {
 		return e.unknownVolume(name)
+	}
+	return err
+}
+
+// volumePlaces checks for what is mounted of volumes that are gone.
+func (k *checker) volumePlaces(context.Context) error {
+	names, err := os.ReadDir(k.e.dirs.VolumeRun())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, entry := range names {
+		name := entry.Name()
+		if _, statErr := os.Lstat(k.e.volumes.Path(name)); checkVolumeName(name) != nil || !errors.Is(statErr, fs.ErrNotExist) {
+			continue
+		}
+		k.report("volume "+name, "its place to mount is left, the volume is gone", func() error { return k.e.unmountVolume(name) })
 	}
 	return err
 }
