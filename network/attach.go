@@ -19,6 +19,7 @@ import (
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
 	"github.com/wherry-containers/wherry/pkg/procs"
+	"golang.org/x/sys/unix"
 )
 
 // Wish is one network that a container is to be on.
@@ -259,7 +260,8 @@ func (a *Attaching) Commit(ctx context.Context, monitor int) error {
 	boot, _ := procs.BootID()
 	a.att.Monitor = state.Process{Pid: monitor, Start: start, BootID: boot}
 	if a.att.Foreign() {
-		if err := os.WriteFile(a.m.foreignMark(), nil, 0o600); err != nil {
+		a.att.AtEnd = sweepCommand()
+		if err := os.MkdirAll(a.m.dir.Ended(), 0o700); err != nil {
 			return err
 		}
 	}
@@ -327,27 +329,27 @@ func (m *Manager) Detach(id string) error {
 	} else if err != nil {
 		return errors.Join(err, m.dir.RemoveAttachment(id))
 	}
-	var errs []error
-	if att.Foreign() {
-		errs = append(errs, m.tellForeign(att))
-	}
 	m.release(att)
 	faultpoint.Hit("network.released")
-	if err := m.dir.RemoveAttachment(id); err != nil {
-		errs = append(errs, err)
-	}
+	err = m.dir.EndAttachment(att)
 	if len(att.Ports) > 0 {
 		// Clean-up must outlive whoever asked for it; and wherry-net finds out by itself too.
 		control.Call(context.Background(), m.dir, control.Request{Op: control.Unexpose, ID: id})
 	}
-	return errors.Join(errs...)
+	if att.Foreign() {
+		m.sweepForeign()
+	}
+	return err
 }
 
 // tellForeign calls DEL of networks with foreign plugins: only they know what they keep for a container.
 func (m *Manager) tellForeign(att *state.Attachment) error {
 	ns := rootless.Peek(m.dir)
 	if ns == nil && !m.opts.Host {
-		return nil // all that was in it is gone
+		var err error
+		if ns, err = rootless.NewNamespace(true); err != nil { // what they keep in files is still there
+			return err
+		}
 	}
 	if ns != nil {
 		defer ns.Close()
@@ -364,23 +366,45 @@ func (m *Manager) tellForeign(att *state.Attachment) error {
 	})
 }
 
-// foreignMark is there once a foreign plugin has taken part since the namespace was made.
-func (m *Manager) foreignMark() string { return filepath.Join(string(m.dir), "foreign") }
+// sweepCommand is a command line that ends in sweepForeign.
+func sweepCommand() []string {
+	self, err := os.Executable()
+	if err != nil || filepath.Base(self) != "wherry" {
+		self = "wherry"
+	}
+	return []string{self, "network", "ls", "-q"}
+}
 
-// sweep ends what is left of an earlier start of the container own, and the attachments with foreign plugins whose
-// containers are gone: only there is it worth a look at all of them.
+// sweep ends what is left of an earlier start of the container own, and of others on foreign networks.
 func (m *Manager) sweep(own string) {
 	if err := m.Detach(own); err != nil {
 		m.opts.Warn(err.Error())
 	}
-	if _, err := os.Lstat(m.foreignMark()); err != nil {
+	m.sweepForeign()
+}
+
+// sweepForeign tells foreign plugins of the ends of attachments. Only these need it: own leases are proved otherwise. One
+// sweep at a time, so that none tells of an end after the next beginning.
+func (m *Manager) sweepForeign() {
+	lock, err := os.Open(m.dir.Ended())
+	if err != nil {
+		return // no foreign plugin has taken part
+	}
+	defer lock.Close()
+	if unix.Flock(int(lock.Fd()), unix.LOCK_EX) != nil {
 		return
 	}
 	for _, att := range m.dir.ListAttachments() {
 		if att.Foreign() && !att.Alive() {
-			if err := m.Detach(att.ID); err != nil {
-				m.opts.Warn(fmt.Sprintf("networks of container %s: %v", att.Name, err))
-			}
+			m.release(att)
+			m.dir.EndAttachment(att)
 		}
+	}
+	for _, att := range m.dir.ListEnded() {
+		if err := m.tellForeign(att); err != nil {
+			m.opts.Warn(fmt.Sprintf("networks of container %s: %v", att.Name, err))
+			continue
+		}
+		m.dir.RemoveEnded(att.ID)
 	}
 }

@@ -45,6 +45,7 @@ func (m *Manager) List(bad func(error)) ([]*Network, error) {
 	if _, err := m.load(Default); err != nil && !errors.Is(err, errdefs.ErrBroken) {
 		return nil, err
 	}
+	m.sweepForeign()
 	var all []*Network
 	for _, n := range m.store.List(bad) {
 		all = append(all, m.view(n))

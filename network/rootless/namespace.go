@@ -317,7 +317,7 @@ func End(dir state.Dir) (ended bool, err error) {
 		}
 	}
 	for _, a := range dir.ListAttachments() {
-		dir.RemoveAttachment(a.ID)
+		dir.EndAttachment(a)
 	}
 	_, err = os.Lstat(dir.Namespace())
 	own := err == nil // else the host's, whose bridges stay

@@ -16,7 +16,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/wherry-containers/wherry/pkg/atomicfile"
+	"github.com/wherry-containers/wherry/pkg/faultpoint"
 	"github.com/wherry-containers/wherry/pkg/layout"
 	"github.com/wherry-containers/wherry/pkg/procs"
 )
@@ -30,6 +30,7 @@ import (
 //	ctl.sock               wherry-net's control socket
 //	networks/NETWORK.json  Network
 //	attach/ID.json         Attachment
+//	ended/ID.json          Attachment whose container is gone; foreign plugins have to be told
 type Dir string
 
 // DirOf returns the directory of the user that dirs belong to.
@@ -55,6 +56,10 @@ func (d Dir) Networks() string { return filepath.Join(string(d), "networks") }
 
 // Attachments is the directory of the attachments' files.
 func (d Dir) Attachments() string { return filepath.Join(string(d), "attach") }
+
+// Ended is the directory of the attachments that are over but for foreign plugins, which have to be told. It is there
+// once a foreign plugin has taken part.
+func (d Dir) Ended() string { return filepath.Join(string(d), "ended") }
 
 // Process is one process, so named that a recycled pid is told.
 type Process struct {
@@ -94,8 +99,10 @@ type Attachment struct {
 	DNS      []string `json:",omitempty"` // --dns: its queries are forwarded to these
 	// Leftovers are paths to remove with the attachment: leases and cached results. The monitor does it at the end.
 	Leftovers []string `json:",omitempty"`
-	Monitor   Process  // holds the network namespace; lives as long as the container, restarts included
-	RunDir    string   // the container's run directory: live.json in it names the first process
+	// AtEnd is a command line that tells foreign plugins of the end; the monitor starts it. Empty: there are none.
+	AtEnd   []string `json:",omitempty"`
+	Monitor Process  // holds the network namespace; lives as long as the container, restarts included
+	RunDir  string   // the container's run directory: live.json in it names the first process
 }
 
 // Endpoint is a container's end of one network.
@@ -221,6 +228,34 @@ func (d Dir) ListAttachments() []*Attachment {
 
 func path(dir, name string) string { return filepath.Join(dir, name+".json") }
 
+// EndAttachment takes an attachment away whose container is gone. One that foreign plugins have to be told of goes to
+// Ended, until somebody has told them.
+func (d Dir) EndAttachment(a *Attachment) error {
+	if !a.Foreign() {
+		return d.RemoveAttachment(a.ID)
+	}
+	err := os.Rename(path(d.Attachments(), a.ID), path(d.Ended(), a.ID))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// ListEnded reads the attachments that foreign plugins have to be told of.
+func (d Dir) ListEnded() []*Attachment {
+	var all []*Attachment
+	for _, id := range names(d.Ended()) {
+		a := &Attachment{}
+		if Read(path(d.Ended(), id), a) == nil {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// RemoveEnded is done when there is none.
+func (d Dir) RemoveEnded(id string) error { return remove(d.Ended(), id) }
+
 // names are those of the files in dir that are not somebody's half-written ones.
 func names(dir string) []string {
 	entries, _ := os.ReadDir(dir)
@@ -251,14 +286,33 @@ func Write(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	err = atomicfile.Write(path, data, 0o600, atomicfile.Volatile)
+	err = replace(path, data)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return err
 		}
-		err = atomicfile.Write(path, data, 0o600, atomicfile.Volatile)
+		err = replace(path, data)
 	}
 	return err
+}
+
+// replace puts data in the place of the file in one step. Unlike atomicfile it names no file at its fault points: these
+// have ids in their names.
+func replace(path string, data []byte) error {
+	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tmp")
+	err := faultpoint.Err("network.write")
+	if err == nil {
+		err = os.WriteFile(tmp, data, 0o600)
+	}
+	if err == nil {
+		faultpoint.Hit("network.write")
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		os.Remove(tmp)
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
 }
 
 func write(dir, name string, v any) error { return Write(path(dir, name), v) }

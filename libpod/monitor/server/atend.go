@@ -9,10 +9,13 @@ import (
 
 // startAtEnd starts what is to be done once the container is gone. The monitor does not wait for it.
 func (s *Server) startAtEnd() {
-	argv := s.job.AtEnd
-	if len(argv) == 0 {
-		return
+	if len(s.job.AtEnd) > 0 {
+		s.launch(s.job.AtEnd)
 	}
+}
+
+// launch starts a program that outlives the monitor.
+func (s *Server) launch(argv []string) {
 	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err == nil {
 		fd := uintptr(null)

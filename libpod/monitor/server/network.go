@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
 )
@@ -17,7 +18,7 @@ func (s *Server) dropNetwork() {
 	if err != nil {
 		return
 	}
-	var attachment struct{ Leftovers []string }
+	var attachment struct{ Leftovers, AtEnd []string }
 	if err := json.Unmarshal(data, &attachment); err != nil {
 		s.warn("networks: %v", err)
 	}
@@ -25,5 +26,14 @@ func (s *Server) dropNetwork() {
 		os.Remove(path)
 	}
 	faultpoint.Hit("monitor.leases")
-	os.Remove(s.job.Network)
+	if len(attachment.AtEnd) == 0 {
+		os.Remove(s.job.Network)
+		return
+	}
+	// Plugins that are not ours have to be told, which takes a program.
+	ended := filepath.Join(filepath.Dir(filepath.Dir(s.job.Network)), "ended", filepath.Base(s.job.Network))
+	if err := os.Rename(s.job.Network, ended); err != nil {
+		s.warn("networks: %v", err)
+	}
+	s.launch(attachment.AtEnd)
 }
