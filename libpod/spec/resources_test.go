@@ -18,6 +18,8 @@ func full(in *Input, version int) *record.Resources {
 	return &in.Config.Resources
 }
 
+// What the runtime is told of each limit, and what cannot be asked.
+// flag: run, create, update --blkio-weight-device
 func TestLimits(t *testing.T) {
 	ten, five := int64(10), int64(5)
 	for name, c := range map[string]struct {

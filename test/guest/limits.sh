@@ -1,6 +1,11 @@
 #!/bin/bash
 # guest: uml
 # Limits on a kernel that has the controllers: in the files, and in what they do.
+# flag: run, create --memory --memory-swap --memory-reservation --pids-limit --cpus --cpu-shares --cpu-period --cpu-quota --blkio-weight
+# flag: run, create --cgroup-conf --cgroup-parent --cgroups
+# flag: update --memory --memory-swap --memory-reservation --pids-limit --cpus --cpu-shares --cpu-period --cpu-quota --blkio-weight --restart
+# flag: stats --no-stream --format --interval
+# flag: (global) --cgroup-manager
 # shellcheck source=test/guest/lib/guest.sh
 . /host/test/guest/lib/guest.sh
 have_image
@@ -37,7 +42,8 @@ same '--cpu-quota in --cpu-period' '20000 50000' "$(file f cpu.max)"
 same '--cgroup-conf memory.high' $((48 << 20)) "$(file f memory.high)"
 same '--cgroup-conf over the default' 33 "$(file f pids.max)"
 same '--blkio-weight' 'default 300' "$(file f io.bfq.weight)"
-check 'update --blkio-weight' $W update --blkio-weight 500 f
+check 'update --blkio-weight' $W update --blkio-weight 500 --cpu-period 20000 --cpu-quota 5000 f
+same 'update --cpu-quota and --cpu-period' '5000 20000' "$(file f cpu.max)"
 same 'in the file, too' 'default 500' "$(file f io.bfq.weight)"
 $W rm -f -t 0 f >/dev/null
 refused '--device-read-bps on a kernel without' 'CONFIG_BLK_DEV_THROTTLING' run --rm --device-read-bps /dev/ubda:1mb busybox true

@@ -105,6 +105,26 @@ func anyDisk(t *testing.T) string {
 	return ""
 }
 
+// Real-time scheduling is limited where the kernel can, and refused by name where it cannot.
+// flag: run, create --cpu-rt-period --cpu-rt-runtime
+// flag: update --cpu-rt-period --cpu-rt-runtime
+func TestLegacyRealtime(t *testing.T) {
+	s := legacy(t)
+	run := []string{"run", "-d", "--network", "none", "--cpu-rt-period", "500000", "--cpu-rt-runtime", "1000", testkit.Image, "sleep", "1000"}
+	if _, err := os.Stat("/proc/1/root/sys/fs/cgroup/cpu/cpu.rt_runtime_us"); err != nil {
+		s.MustFail(t, 125, "CONFIG_RT_GROUP_SCHED", run...)
+		return
+	}
+	id := s.Must(t, run...)
+	file := func(name string) string {
+		data, _ := os.ReadFile("/proc/1/root/sys/fs/cgroup/cpu/wherry-" + id + "/" + name)
+		return strings.TrimSpace(string(data))
+	}
+	want(t, "run", file("cpu.rt_runtime_us")+"/"+file("cpu.rt_period_us"), "1000/500000")
+	s.Must(t, "update", "--cpu-rt-period", "400000", "--cpu-rt-runtime", "2000", id)
+	want(t, "update", file("cpu.rt_runtime_us")+"/"+file("cpu.rt_period_us"), "2000/400000")
+}
+
 // A limit that the kernel refuses is taken back from the record; one that is reached kills, and inspect says so.
 func TestLegacyMemory(t *testing.T) {
 	s := legacy(t)
