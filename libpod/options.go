@@ -36,6 +36,7 @@ type CreateOptions struct {
 // RunOptions is what `run` needs.
 type RunOptions struct {
 	CreateOptions
+	Keep   []*os.File // what the command has from descriptor 3 on
 	Detach bool
 	Attach AttachOptions
 }

@@ -50,7 +50,7 @@ func (s *startup) spawn(ctx context.Context, lock *recorddir.Lock) error {
 		defer runtime.file.Close()
 	}
 	opts := monitor.SpawnOptions{Path: s.e.dirs.Monitor(), Runtime: runtime.file, Client: s.server, Lock: lock.File(),
-		Passthrough: s.c.Log.Driver == "passthrough", Group: s.facts.Monitors()}
+		Passthrough: s.c.Log.Driver == "passthrough", Group: s.facts.Monitors(), Keep: s.c.keep}
 	if opts.Group != nil {
 		defer opts.Group.Close()
 	}
@@ -69,7 +69,7 @@ func (s *startup) spawn(ctx context.Context, lock *recorddir.Lock) error {
 // configPipe makes the pipe from which crun reads its configuration, so that it need not be there when crun starts: a
 // sixth of a run is the time that crun takes to load its libraries. Other runtimes read the file more than once.
 func (s *startup) configPipe(opts *monitor.SpawnOptions) (feed *os.File, err error) {
-	if s.runtime.Kind != ociruntime.Crun || s.c.Health != nil || s.hides() {
+	if s.runtime.Kind != ociruntime.Crun || s.c.Health != nil || s.hides() || len(s.c.keep) > 0 {
 		return nil, nil
 	}
 	err = os.Symlink(monitor.RuntimeConfig, s.configFile())
@@ -320,7 +320,7 @@ func (s *startup) filter(in *spec.Input) error {
 func (s *startup) job(sp *specs.Spec) monitor.Job {
 	c := s.c
 	start := ociruntime.Start{ID: c.ID, Bundle: s.bundle(), PidFile: filepath.Join(s.runDir, record.PidFile),
-		LogFile: filepath.Join(s.runDir, "runtime.log")}
+		LogFile: filepath.Join(s.runDir, "runtime.log"), Keep: len(s.c.keep)}
 	// The default filter denies all system calls on keys: then the monitor's keyring is as good as one of its own, and does
 	// not count against the user's quota.
 	start.KeepKeyring = spec.SeccompProfile(spec.Input{Config: &c.Config}) == ""

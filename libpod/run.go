@@ -25,6 +25,7 @@ func (e *Engine) Run(ctx context.Context, opts RunOptions) (int, string, error) 
 		return 0, "", err
 	}
 	faultpoint.Hit("run.created")
+	c.keep = opts.Keep
 	var attach *AttachOptions
 	if !opts.Detach {
 		attach = &opts.Attach

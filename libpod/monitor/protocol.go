@@ -20,6 +20,9 @@ const (
 	ConfigFD = 8 // read end of a pipe that the runtime of the first start has as RuntimeConfig, or /dev/null
 )
 
+// KeepVar is the variable that says how many descriptors after ConfigFD the container of the first start has from 3 on.
+const KeepVar = "WHERRY_KEEP"
+
 // RuntimeConfig is what the bundle's config.json may be a link to until the first runtime has read it: it starts up
 // while its configuration is being made. The file itself takes the link's place before the pipe is closed.
 const RuntimeConfig = "/proc/self/fd/3"

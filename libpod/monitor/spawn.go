@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,13 +21,14 @@ import (
 
 // SpawnOptions say how a monitor is started.
 type SpawnOptions struct {
-	Path        string   // the monitor binary
-	Runtime     *os.File // sealed executable copy of the OCI runtime, or nil; stays the caller's
-	Client      *os.File // SOCK_SEQPACKET socket of the first attached client (the monitor's end), or nil; stays the caller's
-	Lock        *os.File // the container's lock, which the monitor shares until it has reported, or nil
-	Group       *os.File // directory of the control group to start it in, or nil: the caller's; stays the caller's
-	Passthrough bool     // the container gets this process' own standard streams
-	Config      *os.File // read end of the pipe for RuntimeConfig, or nil; stays the caller's
+	Path        string     // the monitor binary
+	Runtime     *os.File   // sealed executable copy of the OCI runtime, or nil; stays the caller's
+	Client      *os.File   // SOCK_SEQPACKET socket of the first attached client (the monitor's end), or nil; stays the caller's
+	Lock        *os.File   // the container's lock, which the monitor shares until it has reported, or nil
+	Group       *os.File   // directory of the control group to start it in, or nil: the caller's; stays the caller's
+	Passthrough bool       // the container gets this process' own standard streams
+	Keep        []*os.File // what the container has from descriptor 3 on; stays the caller's
+	Config      *os.File   // read end of the pipe for RuntimeConfig, or nil; stays the caller's
 }
 
 // Process is a monitor that was spawned.
@@ -68,7 +70,7 @@ func Spawn(ctx context.Context, opts SpawnOptions) (*Process, error) {
 
 // fork happens on this thread, which os/exec would do as well; but it opens more than is needed.
 func (p *Process) fork(opts SpawnOptions, files []uintptr) (err error) {
-	attr := syscall.ProcAttr{Dir: "/", Env: os.Environ(), Files: files, Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &p.pidfd}}
+	attr := syscall.ProcAttr{Dir: "/", Env: append(os.Environ(), KeepVar+"="+strconv.Itoa(len(opts.Keep))), Files: files, Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &p.pidfd}}
 	if opts.Group != nil {
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(opts.Group.Fd())
 		p.Pid, err = syscall.ForkExec(opts.Path, []string{"wherry-monitor"}, &attr)
@@ -118,6 +120,9 @@ func (p *Process) files(opts SpawnOptions) (files []uintptr, after []int, err er
 		return f.Fd()
 	}
 	files = append(streams, uintptr(jobRead), uintptr(reportWrite), or(opts.Client), or(opts.Runtime), or(opts.Lock), or(opts.Config))
+	for _, f := range opts.Keep {
+		files = append(files, f.Fd())
+	}
 	return files, after, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -44,6 +45,7 @@ type Start struct {
 	PidFile       string
 	ConsoleSocket string // unix socket that receives the terminal's master; empty without terminal
 	KeepKeyring   bool   // no session keyring of its own: the caller's
+	Keep          int    // so many descriptors from 3 on go to the container
 	LogFile       string // receives the runtime's messages, for Failure; empty: its stderr
 }
 
@@ -143,6 +145,9 @@ func (r *Runtime) StartArgs(s Start) []string {
 	}
 	if s.ConsoleSocket != "" {
 		args = append(args, "--console-socket", s.ConsoleSocket)
+	}
+	if s.Keep > 0 {
+		args = append(args, "--preserve-fds", strconv.Itoa(s.Keep))
 	}
 	return append(args, s.ID)
 }

@@ -15,8 +15,7 @@ type execOptions struct {
 	interactive bool
 	latest      bool
 	cidFiles    []string
-	keepCount   int
-	keepList    []int
+	preserving
 }
 
 // Exec is `wherry exec`.
@@ -29,15 +28,11 @@ func Exec(env *cmdkit.Env) *cli.Command {
 		cmdkit.Bool(&opts.interactive, "interactive i", "Pass standard input on"),
 		cmdkit.Bool(&opts.latest, "latest l", "In the newest container"),
 		cmdkit.Bool(&opts.NoSession, "no-session", "Note no events, and let a terminal's command end with this one"),
-		cmdkit.Func("preserve-fd", "Pass the open descriptors in `LIST` on, as 3,5", opts.preserveList),
-		cmdkit.Func("preserve-fds", "Pass `NUMBER` of open descriptors on, from 3", func(s string) (err error) {
-			opts.keepCount, err = values.Count(s)
-			return err
-		}),
 		cmdkit.Bool(&opts.Privileged, "privileged", "Give the command all capabilities"),
 		cmdkit.Bool(&opts.Terminal, "tty t", "Give the command a terminal"),
 		cmdkit.String(&opts.User, "user u", "Run as `USER[:GROUP]`"),
 		cmdkit.String(&opts.WorkDir, "workdir w", "Run in `DIR` of the container"))
+	flags = append(flags, opts.preserving.flags()...)
 	return &cli.Command{
 		Name: "exec", Usage: "Run a command in a running container", ArgsUsage: "[CONTAINER] COMMAND [ARG...]",
 		Flags:  flags,

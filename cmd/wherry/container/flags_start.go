@@ -36,7 +36,6 @@ func (w *wish) startFlags() []cli.Flag {
 	for _, r := range []struct{ name, why string }{
 		{"chrootdirs", "mount what the directory needs with -v, as -v /etc/resolv.conf:DIR/etc/resolv.conf"},
 		{"permissive", "there is no such mode of SELinux here (--security-opt label=disable switches its labels off)"},
-		{"preserve-fd preserve-fds", "its monitor starts the container, which has none of your descriptors (exec passes them on)"},
 		{"rdt-class", "the kernel lets only root put processes into classes of resctrl"},
 		{"rootfs", "a directory is no image (make one of it: tar -C DIR -c . | wherry import - NAME)"},
 		{"sdnotify", "it tells systemd nothing (a unit of Type=forking or oneshot needs no word)"},

@@ -18,15 +18,20 @@ func Run(env *cmdkit.Env) *cli.Command {
 		cmdkit.String(&w.Attach.DetachKeys, "detach-keys", "`KEYS` that detach, as in ctrl-p,ctrl-q"),
 		w.removeImageFlag(),
 		cmdkit.Bool(&w.Attach.SigProxy, "sig-proxy", "Forward signals"))
+	keep := &preserving{}
+	flags = append(flags, keep.flags()...)
 	return &cli.Command{
 		Name: "run", Usage: "Make a container and run a command in it", ArgsUsage: "IMAGE [COMMAND [ARG...]]",
 		Flags:  append(flags, cmdkit.Later(laterFlags)...),
-		Action: func(c *cli.Context) error { return run(c.Context, env, w, c.Args().Slice()) },
+		Action: func(c *cli.Context) error { return run(c.Context, env, w, keep, c.Args().Slice()) },
 	}
 }
 
-func run(ctx context.Context, env *cmdkit.Env, w *wish, operands []string) error {
+func run(ctx context.Context, env *cmdkit.Env, w *wish, keep *preserving, operands []string) error {
 	if err := w.finish(ctx, env, operands); err != nil {
+		return err
+	}
+	if err := w.preserve(env, keep); err != nil {
 		return err
 	}
 	code, id, err := engine(env).Run(ctx, w.RunOptions)

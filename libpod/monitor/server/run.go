@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -38,10 +39,12 @@ func Run(args []string) error {
 // begin takes the job, starts the container, reports, and stays.
 func begin() error {
 	// No descriptor of the program that started us, other than those of the protocol, goes any further.
-	if err := unix.CloseRange(monitor.ConfigFD+1, ^uint(0), 0); err != nil {
+	kept, _ := strconv.Atoi(os.Getenv(monitor.KeepVar)) // none if it is not set
+	last := monitor.ConfigFD + max(kept, 0)
+	if err := unix.CloseRange(uint(last+1), ^uint(0), 0); err != nil {
 		return fmt.Errorf("close inherited descriptors: %w", err)
 	}
-	for fd := monitor.JobFD; fd <= monitor.ConfigFD; fd++ {
+	for fd := monitor.JobFD; fd <= last; fd++ {
 		unix.CloseOnExec(fd)
 	}
 	// All that needs no job is done while the engine still prepares it.
@@ -58,6 +61,9 @@ func begin() error {
 	}
 	s := newServer(job)
 	s.config = firstConfig()
+	for fd := monitor.ConfigFD + 1; fd <= last; fd++ {
+		s.config = append(s.config, fd) // without a pipe for the configuration: they are the runtime's from 3 on
+	}
 	if f := s.first(); f != nil {
 		s.stopUplink()
 		return writeReport(monitor.Report{Error: f.text, Exit: f.exit})
