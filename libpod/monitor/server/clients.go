@@ -208,7 +208,7 @@ func (c *client) send(kind byte, data []byte, last bool) {
 	if len(c.output) == 0 && c.try(message) {
 		return
 	}
-	if c.gone || (c.size >= maxOutput && !c.foreground && !last) {
+	if c.gone || (c.size >= maxOutput && !c.foreground && !last && now() >= c.waits) {
 		return
 	}
 	c.output = append(c.output, message)
