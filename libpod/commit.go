@@ -49,7 +49,11 @@ func (e *Engine) Snapshot(ctx context.Context, ref string, opts SnapshotOptions,
 				}
 			}
 			faultpoint.Hit("commit.compared")
-			return do(s)
+			if err := do(s); err != nil {
+				return err
+			}
+			e.note(v.c, "commit")
+			return nil
 		}
 		if opts.Running {
 			return take()

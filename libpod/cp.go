@@ -75,12 +75,25 @@ func (e *Engine) Copy(ctx context.Context, src, dst CopyPlace, opts CopyOptions)
 	c := &copying{e: e, opts: opts, src: src, dst: dst, skipped: &count}
 	err = c.onSides(ctx, func(from, to *fileView) error {
 		err := c.run(ctx, from, to)
+		if err == nil {
+			c.note(from, to)
+		}
 		if err != nil && !errors.As(err, new(*errdefs.Kinded)) {
 			err = fmt.Errorf("copy %s to %s: %w", src, dst, err)
 		}
 		return err
 	})
 	return count.Load(), err
+}
+
+// note writes down that files went out of a container, or into one; the words are Docker's.
+func (c *copying) note(from, to *fileView) {
+	if from != nil {
+		c.e.note(from.c, "archive-path")
+	}
+	if to != nil {
+		c.e.note(to.c, "extract-to-dir")
+	}
 }
 
 type copying struct {

@@ -50,6 +50,11 @@ func (e *Engine) noteVolume(name, action string, more ...string) {
 	eventLog(e.dirs).Write(events.Event{Type: events.Volume, Action: action, ID: name, Attributes: attrs})
 }
 
+// noteSecret writes down what happened to a secret.
+func (e *Engine) noteSecret(id, name, action string) {
+	eventLog(e.dirs).Write(events.Event{Type: events.Secret, Action: action, ID: id, Attributes: map[string]string{events.Name: name}})
+}
+
 // notePrune writes down that what is not used was removed.
 func (e *Engine) notePrune(kind string, reclaimed int64) {
 	eventLog(e.dirs).Write(events.Event{Type: kind, Action: "prune", Attributes: map[string]string{"reclaimed": strconv.FormatInt(reclaimed, 10)}})

@@ -21,6 +21,9 @@ func (e *Engine) Export(ctx context.Context, ref string, out io.Writer) error {
 		if err == nil {
 			err = p.Close()
 		}
+		if err == nil {
+			e.note(v.c, "export")
+		}
 		if err != nil && !errors.As(err, new(*errdefs.Kinded)) {
 			err = fmt.Errorf("export container %q: %w", v.c.name(), err)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"github.com/wherry-containers/wherry/pkg/realuser"
 	"github.com/wherry-containers/wherry/pkg/rootfs"
 )
 
@@ -42,10 +43,14 @@ func (e *Engine) heldMount(id string) string {
 	return path
 }
 
-// checkMountable refuses to mount where nobody would see it: outside of a user's mount namespace.
+// checkMountable refuses to mount where nobody would see it: for a caller who was not in the user namespace when he
+// called.
 func (e *Engine) checkMountable(verb string) error {
 	if !e.host().rootless {
 		return nil
+	}
+	if realuser.Early.Ran != 0 && realuser.Early.Joined == 0 {
+		return nil // it was there when it began
 	}
 	own, err := os.Readlink("/proc/self/ns/user")
 	if err != nil {
@@ -81,9 +86,10 @@ func (e *Engine) MountContainer(ctx context.Context, ref string) (path string, e
 		}
 		if err = e.mountContainer(ctx, c, path); err != nil {
 			os.Remove(path)
-			err = fmt.Errorf("mount container %q: %w", c.name(), err)
+			return fmt.Errorf("mount container %q: %w", c.name(), err)
 		}
-		return err
+		e.note(c, "mount")
+		return nil
 	})
 	return path, err
 }
@@ -125,7 +131,11 @@ func (e *Engine) UnmountContainer(_ context.Context, ref string) error {
 		if e.heldMount(id) == "" {
 			return errdefs.New(errdefs.ErrState, "container %q is not mounted", ref)
 		}
-		return e.dropMount(id)
+		err := e.dropMount(id)
+		if c, loadErr := e.load(id); err == nil && loadErr == nil {
+			e.note(c, "unmount")
+		}
+		return err
 	})
 }
 

@@ -76,7 +76,11 @@ func (e *Engine) SecretCreate(ctx context.Context, opts SecretCreateOptions) (st
 	if old != nil {
 		s.CreatedAt = old.CreatedAt
 	}
-	return s.ID, e.writeSecret(ctx, s, opts.Data, opts.Replace)
+	if err := e.writeSecret(ctx, s, opts.Data, opts.Replace); err != nil {
+		return s.ID, err
+	}
+	e.noteSecret(s.ID, s.Name, "create")
+	return s.ID, nil
 }
 
 func checkSecret(opts SecretCreateOptions) error {
@@ -287,7 +291,11 @@ func (e *Engine) SecretRemove(ctx context.Context, ref string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return id, e.removeSecret(ctx, id, name)
+	if err := e.removeSecret(ctx, id, name); err != nil {
+		return id, err
+	}
+	e.noteSecret(id, name, "remove")
+	return id, nil
 }
 
 // removeSecret removes what an outside driver keeps, then the record with its name.

@@ -44,6 +44,7 @@ func (e *Engine) Update(ctx context.Context, ref string, opts UpdateOptions) err
 		faultpoint.Hit("update.written")
 		err := e.updateRun(ctx, c, &before)
 		if err == nil {
+			e.note(c, "update")
 			return nil
 		}
 		return errors.Join(err, e.writeUpdate(&before))

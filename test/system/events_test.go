@@ -178,3 +178,20 @@ func TestEventsBackendNone(t *testing.T) {
 	shared.MustFail(t, 125, "events are not kept", "--events-backend", "none", "events")
 	shared.MustFail(t, 125, "file, journald", "--events-backend", "nosuch", "ps")
 }
+
+// Commands that read or change a container without running anything in it are noted, too.
+func TestEventsOfFiles(t *testing.T) {
+	t.Parallel()
+	name := shared.Name(t)
+	shared.Must(t, "create", "--name", name, testkit.Image, "true")
+	shared.Must(t, "cp", name+":/etc/passwd", t.TempDir()+"/passwd")
+	shared.Must(t, "cp", "/etc/hostname", name+":/tmp/")
+	shared.Must(t, "export", "-o", t.TempDir()+"/tar", name)
+	shared.Must(t, "update", "--restart", "no", name)
+	tag := "events.test/files:1"
+	shared.Must(t, "commit", name, tag)
+	shared.Must(t, "rmi", tag)
+	if got := eventsOf(t, name); got != "create archive-path extract-to-dir export update commit" {
+		t.Errorf("%q", got)
+	}
+}
