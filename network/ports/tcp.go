@@ -129,17 +129,27 @@ func (t *tcpPort) serve(client *net.TCPConn) {
 }
 
 // dialTCP connects to the container with the client's address where that works, else with the gateway's.
-func (t target) dialTCP(client netip.AddrPort) (*net.TCPConn, error) {
+func (t target) dialTCP(client netip.AddrPort) (conn *net.TCPConn, err error) {
 	addr, origin, err := t.resolve(client)
 	if err != nil {
 		return nil, err
 	}
 	deadline := time.Now().Add(dialTime)
-	conn, err := t.Namespace.DialTCP(addr, origin, deadline)
-	if err != nil && origin.From.IsValid() && !refused(err) {
-		return t.Namespace.DialTCP(addr, nssocket.Origin{}, deadline)
+	for _, origin := range fallbacks(origin) {
+		if conn, err = t.Namespace.DialTCP(addr, origin, deadline); err == nil || refused(err) {
+			break
+		}
 	}
 	return conn, err
+}
+
+// fallbacks are the ways to present a client, the best one first. A client on this very host has its address and port
+// in use itself.
+func fallbacks(o nssocket.Origin) []nssocket.Origin {
+	if !o.From.IsValid() {
+		return []nssocket.Origin{{}}
+	}
+	return []nssocket.Origin{o, {From: netip.AddrPortFrom(o.From.Addr(), 0), Mark: o.Mark}, {}}
 }
 
 // refused tells whether an answer came from the container: another try would only repeat it.

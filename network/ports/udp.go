@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/wherry-containers/wherry/network/nssocket"
 	"github.com/wherry-containers/wherry/network/state"
 )
 
@@ -141,14 +140,15 @@ func (u *udpPort) flow(client netip.AddrPort, oob []byte) (*flow, error) {
 	return f, nil
 }
 
-func (t target) dialUDP(client netip.AddrPort) (*net.UDPConn, error) {
+func (t target) dialUDP(client netip.AddrPort) (conn *net.UDPConn, err error) {
 	addr, origin, err := t.resolve(client)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := t.Namespace.DialUDP(addr, origin)
-	if err != nil && origin.From.IsValid() {
-		return t.Namespace.DialUDP(addr, nssocket.Origin{})
+	for _, origin := range fallbacks(origin) {
+		if conn, err = t.Namespace.DialUDP(addr, origin); err == nil {
+			break
+		}
 	}
 	return conn, err
 }
