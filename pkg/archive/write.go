@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -78,6 +77,9 @@ func tempName() string {
 
 // replace gives the entry temp the name of another one, which goes. A directory goes only where that was asked for.
 func (w *writer) replace(dir int, temp, name string) error {
+	if isMountPoint(dir, name) {
+		return unix.EBUSY
+	}
 	err := unix.Renameat(dir, temp, dir, name)
 	if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) {
 		if !w.opts.Overwrite {
@@ -130,6 +132,9 @@ func (w *writer) directory(dir int, name string) (fd int, made bool, err error) 
 	}
 	if !w.opts.Overwrite {
 		return -1, false, errdefs.New(ErrKind, "there is a file of that name (use --overwrite to replace it by a directory)")
+	}
+	if isMountPoint(dir, name) {
+		return -1, false, unix.EBUSY
 	}
 	if err := unix.Unlinkat(dir, name, 0); err != nil {
 		return -1, false, err
@@ -191,15 +196,48 @@ func (w *writer) viaTemp(dir int, name string, m meta, create func(temp string) 
 	return w.replace(dir, temp, name)
 }
 
-// removeAll removes an entry with all below it; links are removed, not followed.
+// isMountPoint tells whether something is mounted at the entry. The kernel refuses to remove or replace a mount point of
+// the caller's own mount namespace only: one in a container's is taken away with the mount.
+func isMountPoint(dir int, name string) bool {
+	var st unix.Statx_t
+	if unix.Statx(dir, name, unix.AT_SYMLINK_NOFOLLOW, 0, &st) == nil && st.Attributes_mask&unix.STATX_ATTR_MOUNT_ROOT != 0 {
+		return st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
+	}
+	var here, there unix.Stat_t // a kernel before 5.8
+	return unix.Fstat(dir, &here) == nil && unix.Fstatat(dir, name, &there, unix.AT_SYMLINK_NOFOLLOW) == nil && here.Dev != there.Dev
+}
+
+// removeAll removes an entry with all below it; links are removed, not followed. It stops at what is mounted there, whose
+// content is not the container's.
 func removeAll(dir int, name string) error {
-	root, err := os.OpenRoot(fdPath(dir))
+	if isMountPoint(dir, name) {
+		return unix.EBUSY
+	}
+	err := unix.Unlinkat(dir, name, 0)
+	if !errors.Is(err, unix.EISDIR) {
+		return ignoreAbsent(err)
+	}
+	fd, err := openat(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return ignoreAbsent(err)
+	}
+	list := os.NewFile(uintptr(fd), name)
+	defer list.Close()
+	names, err := list.Readdirnames(-1)
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-	if err := root.RemoveAll(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	for _, below := range names {
+		if err := removeAll(fd, below); err != nil {
+			return err
+		}
 	}
-	return nil
+	return ignoreAbsent(unix.Unlinkat(dir, name, unix.AT_REMOVEDIR))
+}
+
+func ignoreAbsent(err error) error {
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return err
 }

@@ -16,7 +16,7 @@ func Copy(env *cmdkit.Env) *cli.Command {
 	opts := libpod.CopyOptions{Archive: env.Program != "docker"}
 	var quiet bool
 	return &cli.Command{
-		Name: "cp", Usage: "Copy files between a container and the host, or between containers", ArgsUsage: "[CONTAINER:]PATH|- [CONTAINER:]PATH|-",
+		Name: "cp", Usage: "Copy files between a container and the host, or between containers", ArgsUsage: "CONTAINER:PATH|PATH|- CONTAINER:PATH|PATH|-",
 		Description: "A path of - is a tar stream on standard input or output.\n\n" +
 			"A file goes into an existing directory, or takes the name. A directory goes into an existing directory, or is\n" +
 			"made under the name; with /. at the end of the source only its content is copied.",
