@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"syscall"
 
 	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
-	"github.com/wherry-containers/wherry/pkg/events"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
 	"github.com/wherry-containers/wherry/pkg/procs"
 	"github.com/wherry-containers/wherry/pkg/signals"
@@ -173,31 +171,4 @@ func (e *Engine) removeBroken(ctx context.Context, id string, opts RemoveOptions
 		}
 		return e.containers.Remove(id, e.namesOf(id)...)
 	})
-}
-
-// Prune removes all containers that do not run and match filters (until, label, label!), and returns their ids and
-// the bytes their read-write layers took.
-func (e *Engine) Prune(ctx context.Context, filters map[string][]string) ([]string, int64, error) {
-	rows, err := e.List(ctx, ListOptions{All: true, Filters: filters, Size: true})
-	if err != nil {
-		return nil, 0, err
-	}
-	var removed []string
-	var reclaimed int64
-	var failed error
-	for _, row := range rows {
-		if row.Status == record.Running || row.Status == record.Paused || row.Status == record.Restarting {
-			continue
-		}
-		err := e.Remove(ctx, row.ID, RemoveOptions{Volumes: true})
-		switch {
-		case err == nil:
-			removed = append(removed, row.ID)
-			reclaimed += row.SizeRw
-		case !errors.Is(err, errdefs.ErrNotFound) && !errors.Is(err, errdefs.ErrState) && !errors.Is(err, os.ErrNotExist):
-			failed = errors.Join(failed, err)
-		}
-	}
-	e.notePrune(events.Container, reclaimed)
-	return removed, reclaimed, errors.Join(failed, e.containers.EmptyTrash())
 }
