@@ -30,7 +30,6 @@ type Conf struct {
 	Runtimes     map[string][]string `json:",omitempty"` // name to the paths where it may be
 	HooksDirs    []string            `json:",omitempty"`
 	CgroupMgr    string              `json:",omitempty"`
-	EventsLogger string              `json:",omitempty"`
 	Ignored      []string            `json:",omitempty"` // keys that are set and mean nothing to wherry
 }
 

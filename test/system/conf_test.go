@@ -51,6 +51,15 @@ stop_timeout = 3
 	want(t, "annotations, log driver and stop time", inspected(t, name, `{{.HostConfig.Annotations.x}} {{.HostConfig.Annotations.y}} {{.HostConfig.LogConfig.Type}} {{.Config.StopTimeout}}`), "mine conf none 3")
 }
 
+// What is set and means nothing is said where the user looks for such things.
+func TestContainersConfIgnored(t *testing.T) {
+	t.Parallel()
+	r := confStore(t, "[engine]\nnum_locks = 5\n[network]\nfirewall_driver = \"iptables\"\n").Try(t, "info")
+	if text := r.Stdout + r.Stderr; !strings.Contains(text, "engine.num_locks, network.firewall_driver") {
+		t.Errorf("info does not name the keys: %s", text)
+	}
+}
+
 // A second file goes over the first, and a change is seen at once.
 func TestContainersConfOverride(t *testing.T) {
 	t.Parallel()

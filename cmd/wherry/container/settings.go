@@ -78,6 +78,12 @@ func (w *wish) applyConf(env *cmdkit.Env) error {
 		w.Config.Network.Mode = w.network.given[0].Mode
 	}
 	mergeBelow(&w.Config, &below.Config)
+	if env.CgroupManager == "" && conf.CgroupMgr != "" {
+		if err := values.CgroupManager(conf.CgroupMgr); err != nil {
+			return fmt.Errorf("containers.conf: engine.cgroup_manager: %q: %w", conf.CgroupMgr, err)
+		}
+		env.CgroupManager = conf.CgroupMgr
+	}
 	w.EnvWish.Base = append(w.EnvWish.Base, conf.Env...)
 	return w.applySecurity(conf)
 }

@@ -96,6 +96,11 @@ func collect(ctx context.Context, env *cmdkit.Env) (*report, error) {
 	} else {
 		r.DefaultRuntime, r.RuntimePath = string(found.Kind), found.Path
 	}
+	if conf, err := env.Conf(); err != nil {
+		r.Warnings = append(r.Warnings, err.Error())
+	} else if len(conf.Ignored) > 0 {
+		r.Warnings = append(r.Warnings, "containers.conf sets what means nothing to wherry: "+strings.Join(conf.Ignored, ", "))
+	}
 	facts := cgroup.Detect(env.Getenv, r.Rootless.Rootless, r.Rootless.UID)
 	r.CgroupDriver, r.CgroupVersion, r.CgroupControllers = string(facts.Manager), fmt.Sprint(facts.Version), facts.Controllers
 	if warning := facts.Warning(); warning != "" {
