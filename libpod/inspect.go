@@ -108,10 +108,16 @@ func orEmpty(list []string) []string {
 func binds(c *container) []string {
 	list := []string{}
 	for _, m := range c.Mounts {
-		if m.Type == "tmpfs" || m.Anonymous {
+		if m.Type != "bind" && m.Type != "volume" || m.Anonymous {
 			continue
 		}
 		options := slices.Clone(m.Options)
+		if m.Overlay {
+			options = append(options, "O")
+		}
+		if m.Relabel != "" {
+			options = append(options, m.Relabel)
+		}
 		if m.ReadOnly {
 			options = append([]string{"ro"}, options...)
 		}
@@ -151,6 +157,7 @@ func (e *Engine) inspectMounts(c *container) []InspectMount {
 		doc := InspectMount{Type: m.Type, Source: m.Source, Destination: m.Target, RW: !m.ReadOnly, Options: orEmpty(m.Options), Propagation: m.Propagation}
 		switch m.Type {
 		case "volume":
+			doc.Propagation = firstOf(m.Propagation, "rprivate")
 			doc.Name, doc.Driver, doc.Source = m.Source, "local", filepath.Join(e.volumes.Path(m.Source), volumeData)
 		case "bind":
 			doc.Propagation = firstOf(m.Propagation, "rprivate")

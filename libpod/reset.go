@@ -19,6 +19,9 @@ func (e *Engine) Reset(ctx context.Context) error {
 	if err := e.removeAll(ctx); err != nil {
 		return err
 	}
+	if err := e.unmountVolumes(); err != nil {
+		return err
+	}
 	faultpoint.Hit("reset.containers")
 	return e.images.WithImagesExclusive(ctx, func() error {
 		if err := e.discardStore(); err != nil {

@@ -315,6 +315,18 @@ func (e *Engine) unmountVolume(name string) error {
 	return nil
 }
 
+// unmountVolumes takes back every VolumeMount.
+func (e *Engine) unmountVolumes() error {
+	entries, err := os.ReadDir(e.dirs.VolumeRun())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, entry := range entries {
+		err = errors.Join(err, e.unmountVolume(entry.Name()))
+	}
+	return err
+}
+
 // withVolume runs fn on the volume, locked and with a killed import finished.
 func (e *Engine) withVolume(ctx context.Context, name string, fn func(*volumeRecord) error) error {
 	if err := checkVolumeName(name); err != nil {
