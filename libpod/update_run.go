@@ -99,11 +99,17 @@ func (e *Engine) updateGroup(ctx context.Context, c, before *container, in spec.
 	if runtime.Kind == ociruntime.Runc && !slices.Equal(c.Resources.Block.DeviceWeights, before.Resources.Block.DeviceWeights) {
 		return errdefs.New(errdefs.ErrUnsupported, "--blkio-weight-device: runc cannot change it while the container runs (stop it first)")
 	}
+	group := cgroup.Group{Dirs: c.live.Cgroups, Version: in.Cgroup.Version}
+	if cpu := res.CPU; cpu != nil && cpu.Quota != nil && *cpu.Quota < 0 && group.Version == 1 && runtime.Kind == ociruntime.Crun { // it cannot write a -1 there
+		cpu.Quota = nil
+		if err := group.NoQuota(); err != nil {
+			return err
+		}
+	}
 	if err := runtime.Update(ctx, c.ID, res); err != nil {
 		return err
 	}
 	// Runtimes differ in what they change of these: it is done here, in the group's own files.
-	group := cgroup.Group{Dirs: c.live.Cgroups, Version: in.Cgroup.Version}
 	if n := c.Resources.MemorySwappiness; n != nil {
 		if err := group.SetSwappiness(*n); err != nil {
 			return err

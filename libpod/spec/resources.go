@@ -237,7 +237,7 @@ func cpu(r record.Resources) *specs.LinuxCPU {
 		if r.CPUPeriod > 0 {
 			c.Period = &r.CPUPeriod
 		}
-		if r.CPUQuota != 0 {
+		if r.CPUQuota > 0 { // -1 is none, as is nothing
 			c.Quota = &r.CPUQuota
 		}
 	}

@@ -61,6 +61,9 @@ func (g Group) SetThrottle(what Throttle, major, minor int64, rate uint64) error
 	return g.write("blkio", "blkio.throttle."+file+"_device", device+number)
 }
 
+// NoQuota takes the limit of processor time off; v1 only.
+func (g Group) NoQuota() error { return g.write("cpu", "cpu.cfs_quota_us", "-1") }
+
 // SetSwappiness sets how readily the group is swapped out; v1 only.
 func (g Group) SetSwappiness(n int64) error {
 	return g.write("memory", "memory.swappiness", strconv.FormatInt(n, 10))
