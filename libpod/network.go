@@ -138,7 +138,7 @@ func (s *startup) networkFile() string {
 	if s.net == nil {
 		return ""
 	}
-	return filepath.Join(state.DirOf(s.e.dirs).Attachments(), s.c.ID+".json")
+	return state.DirOf(s.e.dirs).AttachmentFile(s.c.ID)
 }
 
 // dropNetwork ends what a container that is gone has left on its networks.

@@ -323,6 +323,15 @@ func (a *Attaching) close() {
 // Detach ends what a container leaves: names, ports, leases. Its interfaces went with its namespace; foreign plugins are
 // told. It is done when there is nothing.
 func (m *Manager) Detach(id string) error {
+	if _, err := os.Lstat(m.dir.AttachmentFile(id)); errors.Is(err, fs.ErrNotExist) {
+		m.dropUnwritten(id)
+		return nil
+	}
+	return m.detachWritten(id)
+}
+
+// detachWritten is Detach of what is written of; else it is done.
+func (m *Manager) detachWritten(id string) error {
 	att, err := m.dir.Attachment(id)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -340,6 +349,22 @@ func (m *Manager) Detach(id string) error {
 		m.sweepForeign()
 	}
 	return err
+}
+
+// dropUnwritten removes the leases and cached results of a start that was killed before it wrote of them.
+func (m *Manager) dropUnwritten(id string) {
+	leases := filepath.Join(string(m.dir), "leases")
+	networks, _ := os.ReadDir(leases)
+	for _, network := range networks {
+		bridge.ReleaseAll(filepath.Join(leases, network.Name()), id)
+	}
+	results := filepath.Join(string(m.dir), "cni", "results")
+	cached, _ := os.ReadDir(results)
+	for _, entry := range cached {
+		if strings.Contains(entry.Name(), "-"+id+"-") {
+			os.Remove(filepath.Join(results, entry.Name()))
+		}
+	}
 }
 
 // tellForeign calls DEL of networks with foreign plugins: only they know what they keep for a container.
@@ -377,7 +402,7 @@ func sweepCommand() []string {
 
 // sweep ends what is left of an earlier start of the container own, and of others on foreign networks.
 func (m *Manager) sweep(own string) {
-	if err := m.Detach(own); err != nil {
+	if err := m.detachWritten(own); err != nil {
 		m.opts.Warn(err.Error())
 	}
 	m.sweepForeign()

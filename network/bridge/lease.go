@@ -151,6 +151,17 @@ func Release(path, id string) error {
 	return os.Remove(path)
 }
 
+// ReleaseAll ends the leases of the container id in a network's directory.
+func ReleaseAll(dir, id string) {
+	entries, _ := os.ReadDir(dir)
+	for _, entry := range entries {
+		path := filepath.Join(dir, entry.Name())
+		if text, err := os.Readlink(path); err == nil && strings.HasPrefix(text, id+" ") {
+			Release(path, id)
+		}
+	}
+}
+
 func lockDir(dir string) (*os.File, error) {
 	lock, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err != nil {

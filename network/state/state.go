@@ -192,6 +192,9 @@ func (d Dir) Network(name string) (*Network, error) {
 	return n, Read(path(d.Networks(), name), n)
 }
 
+// AttachmentFile is the path of a container's Attachment.
+func (d Dir) AttachmentFile(id string) string { return path(d.Attachments(), id) }
+
 // WriteAttachment replaces the attachment of a.ID. The caller holds the container's lock.
 func (d Dir) WriteAttachment(a *Attachment) error { return write(d.Attachments(), a.ID, a) }
 

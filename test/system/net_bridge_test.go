@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,13 +36,13 @@ func addressOf(t *testing.T, s *testkit.Store, name, network string) string {
 // networkFor makes a network for this test and removes it at its end.
 func networkFor(t *testing.T, s *testkit.Store, flags ...string) string {
 	t.Helper()
-	name := strings.ToLower(strings.ReplaceAll(t.Name(), "/", "-")) + fmt.Sprint(len(netsOf(s)))
+	name := strings.ToLower(strings.ReplaceAll(t.Name(), "/", "-")) + fmt.Sprint(networksMade.Add(1))
 	s.Must(t, append(append([]string{"network", "create"}, flags...), name)...)
 	t.Cleanup(func() { s.Try(t, "network", "rm", "-f", "-t", "0", name) })
 	return name
 }
 
-func netsOf(s *testkit.Store) []string { return entries(filepath.Join(s.Data, "networks")) }
+var networksMade atomic.Int32
 
 const greet = "while true; do echo hello | nc -l -p 80; done"
 

@@ -151,4 +151,6 @@ func (w *networkWish) bind(n *record.Network) error {
 }
 
 // defaultNetwork is that of containers that ask for none.
-func defaultNetwork() record.Network { return record.Network{Mode: "private"} }
+func defaultNetwork() record.Network {
+	return record.Network{Mode: "bridge", Ends: []record.NetworkEnd{{Network: "bridge"}}}
+}
