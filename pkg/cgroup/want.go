@@ -129,7 +129,11 @@ func (f Facts) unmanaged(root string) (Facts, error) {
 	}
 	d := detector{root: root, writable: writable}
 	f.Slice, f.Outside, f.Manager, f.Controllers, f.Base = "", false, Disabled, nil, ""
-	d.direct(&f, filepath.Join(root, f.Own))
+	if f.Rootless {
+		d.direct(&f, filepath.Join(root, f.Own))
+	} else if writable(root) { // at the top: below a slice systemd would meddle with it
+		f.Manager, f.Base, f.Controllers = Cgroupfs, "/", words(filepath.Join(root, "cgroup.controllers"))
+	}
 	if f.Manager == Disabled {
 		return f, errdefs.New(errdefs.ErrUnsupported, "--cgroup-manager=cgroupfs: you may not make groups beside %s (leave it out: systemd gives a place)",
 			filepath.Join(root, f.Own))

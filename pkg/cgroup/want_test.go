@@ -44,6 +44,7 @@ func TestFor(t *testing.T) {
 		"slice without systemd":  {plain, Want{ID: "1", Parent: "x.slice"}, "--cgroup-parent=x.slice needs systemd"},
 		"broken slice":           {byUser, Want{ID: "1", Parent: "a--b.slice"}, "not the name of a slice"},
 		"cgroupfs":               {byUser, Want{ID: "1", Manager: ByCgroupfs}, "/wherry-1"},
+		"cgroupfs as root":       {Facts{Version: 2, Manager: Cgroupfs, Base: "/s/wherry.scope", Slice: "s", Own: "/own"}, Want{ID: "1", Manager: ByCgroupfs}, "/wherry-1"},
 		"cgroupfs with a slice":  {byUser, Want{ID: "1", Manager: ByCgroupfs, Parent: "x.slice"}, "does without"},
 		"split":                  {byUser, Want{ID: "1", Mode: Split}, "/own/wherry-1"},
 		"no-conmon from outside": {outside, Want{ID: "1", Mode: NoMonitor}, "systemd-run --user --scope"},

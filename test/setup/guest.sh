@@ -13,6 +13,8 @@ cache=${VMTEST_CACHE:-/var/cache/vmtest}
 [ -x bin/wherry ] || die "nothing built yet: run make first"
 mkdir -p bin/guest
 test/setup/image.sh busybox bin/guest/busybox.tar
+rm -f bin/guest/runc
+if runc=$(command -v runc); then cp "$runc" bin/guest/runc; fi
 
 header() { sed -n "s/^# $1: //p" "$2"; } # KEY SCRIPT
 
