@@ -132,6 +132,9 @@ func unmountBelow(dir, root string) error {
 		if !again {
 			return &os.PathError{Op: "unmount", Path: points[0], Err: unix.EBUSY}
 		}
+		for _, point := range points { // the host shares some, and would lose its own mounts below them
+			unix.Mount("", point, "", unix.MS_PRIVATE, "")
+		}
 		for _, point := range slices.Backward(points) { // the later ones lie on or below the earlier ones
 			if err := unmount(point); err != nil && err != unix.EINVAL { // gone with the one above it
 				return &os.PathError{Op: "unmount", Path: point, Err: err}
