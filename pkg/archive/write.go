@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -20,9 +21,35 @@ type writer struct {
 	opts *Options
 }
 
+// WriteFile makes or replaces the file at path, of whose name a link is followed. A kill while fill is at work leaves what
+// was there, and nothing else.
+func WriteFile(path string, fill func(out *os.File) error) error {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	dir, err := openat(unix.AT_FDCWD, filepath.Dir(path), unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return pathError("open", filepath.Dir(path), err)
+	}
+	defer unix.Close(dir)
+	out, temp, err := openTemp(dir, 0o666)
+	if err != nil {
+		return pathError("create", path, err)
+	}
+	defer out.Close()
+	if temp != "" {
+		defer unix.Unlinkat(dir, temp, 0)
+	}
+	if err := fill(out); err != nil {
+		return err
+	}
+	w := writer{&Options{}}
+	return pathError("write", path, w.place(dir, filepath.Base(path), temp, out))
+}
+
 // file makes a regular file. A kill while fill is at work leaves nothing: the file has no name yet.
 func (w *writer) file(dir int, name string, m meta, fill func(out *os.File) error) error {
-	out, temp, err := openTemp(dir)
+	out, temp, err := openTemp(dir, 0o600)
 	if err != nil {
 		return err
 	}
@@ -37,8 +64,13 @@ func (w *writer) file(dir int, name string, m meta, fill func(out *os.File) erro
 		return err
 	}
 	faultpoint.Hit("archive.filled")
+	return w.place(dir, name, temp, out)
+}
+
+// place gives a whole file its name. Only where another one has the name is there a moment with a temporary one, too.
+func (w *writer) place(dir int, name, temp string, out *os.File) error {
 	if temp == "" {
-		err = unix.Linkat(unix.AT_FDCWD, fdPath(int(out.Fd())), dir, name, unix.AT_SYMLINK_FOLLOW)
+		err := unix.Linkat(unix.AT_FDCWD, fdPath(int(out.Fd())), dir, name, unix.AT_SYMLINK_FOLLOW)
 		if !errors.Is(err, unix.EEXIST) {
 			return err
 		}
@@ -48,7 +80,7 @@ func (w *writer) file(dir int, name string, m meta, fill func(out *os.File) erro
 		}
 		defer unix.Unlinkat(dir, temp, 0)
 	}
-	err = w.replace(dir, temp, name)
+	err := w.replace(dir, temp, name)
 	if errors.Is(err, unix.EBUSY) {
 		return writeOver(dir, name, out) // something is mounted there: /etc/hosts, -v FILE:FILE
 	}
@@ -56,11 +88,11 @@ func (w *writer) file(dir int, name string, m meta, fill func(out *os.File) erro
 }
 
 // openTemp opens a file without a name, or, where the file system has none such, one under a temporary name.
-func openTemp(dir int) (out *os.File, temp string, err error) {
-	fd, err := openat(dir, ".", unix.O_TMPFILE|unix.O_RDWR, 0o600)
+func openTemp(dir int, mode uint32) (out *os.File, temp string, err error) {
+	fd, err := openat(dir, ".", unix.O_TMPFILE|unix.O_RDWR, mode)
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
 		temp = tempName()
-		fd, err = openat(dir, temp, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_RDWR, 0o600)
+		fd, err = openat(dir, temp, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_RDWR, mode)
 	}
 	if err != nil {
 		return nil, "", err

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
+	"github.com/wherry-containers/wherry/pkg/archive"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
 )
@@ -50,15 +51,13 @@ func export(ctx context.Context, env *cmdkit.Env, ref, output string) error {
 		}
 		return errors.Join(e.Export(ctx, ref, f), f.Close())
 	}
-	temp := filepath.Join(filepath.Dir(output), "."+filepath.Base(output)+".part")
-	defer os.Remove(temp) // gone already when all went well
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
-		return errdefs.New(errdefs.ErrInvalid, "--output: %v", err)
-	}
-	if err := errors.Join(e.Export(ctx, ref, f), f.Close()); err != nil {
+	err = archive.WriteFile(output, func(f *os.File) error {
+		err := e.Export(ctx, ref, f)
+		faultpoint.Hit("export.written")
 		return err
+	})
+	if path := new(fs.PathError); errors.As(err, &path) && path.Op != "pack" {
+		return errdefs.New(path.Err, "--output: %v", err)
 	}
-	faultpoint.Hit("export.written")
-	return os.Rename(temp, output)
+	return err
 }
