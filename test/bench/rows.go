@@ -45,7 +45,7 @@ func rows(at places, size sizes) []row {
 		psRow("ps1000", 1000, 12*time.Millisecond, []string{"wherry"}),
 		growthRow(at, size.images),
 	}
-	return all
+	return append(append(all, fileRows(at)...), pruneRow())
 }
 
 type sizes struct {
