@@ -126,7 +126,7 @@ func TestCompletion(t *testing.T) {
 		"run --name x img ": ":files",
 		"run --env-file ":   ":files",
 		"volume rm ":        "db",
-		"run --publish":     "",
+		"run --pod":         "",
 		"exec web -":        ":files",
 		"completion ":       "bash zsh fish",
 		"__comp":            "",

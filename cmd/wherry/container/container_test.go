@@ -86,7 +86,10 @@ func TestRunFlags(t *testing.T) {
 		{`--health-cmd ["a","b"] img`, func(w *wish) any { return w.Config.Health.Test }, "[CMD a b]"},
 		{"--health-cmd none img", func(w *wish) any { return words(w.NoHealth, w.Config.Health == nil) }, "true true"},
 		{"--log-opt max-size=1m --log-opt max-file=3 img", func(w *wish) any { return w.Config.Log.Opts }, "map[max-file:3 max-size:1m]"},
-		{"--tls-verify=false --arch arm64 img", func(w *wish) any { return w.pullArgs }, "[--tls-verify=false --arch=arm64]"},
+		{"--tls-verify=false --arch arm64 img", func(w *wish) any {
+			w.settlePlatform()
+			return words(w.pullArgs, w.Platform)
+		}, "[--tls-verify=false] linux/arm64"},
 	} {
 		w, err := parsed(t, strings.Fields(c.args)...)
 		if err != nil {
@@ -114,13 +117,13 @@ func TestRunErrors(t *testing.T) {
 		"--cap-add FOO img":                       `invalid --cap-add "FOO"`,
 		"--security-opt seccomp=/nonexistent img": `invalid --security-opt`,
 		"--security-opt foo=1 img":                `invalid --security-opt "foo=1": there is no such option`,
-		"--log-driver journald img":               `invalid --log-driver "journald": this driver is not there yet`,
+		"--log-driver bogus img":                  `invalid --log-driver "bogus"`,
 		"--log-opt foo=1 img":                     `log option`,
-		"--network bridge img":                    `invalid --network "bridge": bridge is not there yet`,
+		"--platform a/b --os linux img":           "--platform does not go with",
 		"--no-healthcheck --health-cmd x img":     "--no-healthcheck does not go with",
 		"--stop-signal FOO img":                   `invalid --stop-signal "FOO"`,
 		"--pull sometimes img":                    `invalid --pull "sometimes": it is one of`,
-		"--gpus all img":                          "--gpus is not there yet",
+		"--pod p img":                             "--pod is not there yet",
 	} {
 		_, err := parsed(t, strings.Fields(args)...)
 		if err == nil || !strings.HasPrefix(err.Error(), want) {
