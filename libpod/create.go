@@ -79,6 +79,7 @@ func (e *Engine) createFrom(ctx context.Context, opts CreateOptions, dur atomicf
 		if err := mergeImage(&c.Config, img, opts); err != nil {
 			return err
 		}
+		e.chooseManager(&c.Config, opts.CgroupManager)
 		if err := e.checkLimits(&c.Config); err != nil {
 			return err
 		}

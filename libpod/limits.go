@@ -30,6 +30,19 @@ func (e *Engine) groupsOf(cfg *record.Config) []string {
 	return facts.Dirs(cfg.ID)
 }
 
+// chooseManager takes the manager of control groups that the settings name, where it works: they are the same for root and
+// for users, with and without systemd.
+func (e *Engine) chooseManager(cfg *record.Config, manager string) {
+	if manager == "" || cfg.Cgroup.Manager != "" || cfg.Cgroup.Mode == cgroup.Off {
+		return
+	}
+	chosen := *cfg
+	chosen.Cgroup.Manager = manager
+	if _, err := e.facts(&chosen); err == nil {
+		cfg.Cgroup.Manager = manager
+	}
+}
+
 // checkLimits refuses at create what start could not keep. Without a limit it looks at nothing.
 func (e *Engine) checkLimits(cfg *record.Config) error {
 	if err := e.settleCgroupNS(cfg); err != nil {

@@ -29,8 +29,9 @@ type CreateOptions struct {
 	NoHealth   bool
 	HealthSet  bool // Config.Health came from flags and overrides the image's
 	// VolumesFrom names containers, each with options after a colon, whose bind mounts and volumes this one has too.
-	VolumesFrom []string
-	ImageVolume record.ImageVolume
+	VolumesFrom   []string
+	ImageVolume   record.ImageVolume
+	CgroupManager string // of the settings: taken where Config names none and it works here
 }
 
 // RunOptions is what `run` needs.

@@ -50,24 +50,38 @@ func (w *wish) applyConf(env *cmdkit.Env) error {
 	if err != nil {
 		return err
 	}
-	given := map[string]bool{}
-	for _, f := range w.given {
-		if ours, ok := f.(*cmdkit.Flag); ok && ours.IsSet() {
-			given[ours.Name] = true
+	if len(conf.Flags) > 0 {
+		if err := w.applyFlags(env, conf.Flags); err != nil {
+			return err
 		}
 	}
-	own := flagsByName(w.given)
-	below := newWish(env)
-	var belows map[string]*cmdkit.Flag
-	for _, d := range conf.Flags {
-		f, merge := own[d.Name], slices.Contains(mergedFlags(), d.Name)
-		if merge {
-			if belows == nil {
-				belows = flagsByName(below.flags())
-			}
-			f = belows[d.Name]
+	if env.CgroupManager == "" && conf.CgroupMgr != "" {
+		if err := values.CgroupManager(conf.CgroupMgr); err != nil {
+			return fmt.Errorf("containers.conf: engine.cgroup_manager: %q: %w", conf.CgroupMgr, err)
 		}
-		if f == nil || f.Refusal("") != "" || given[d.Name] && !merge && d.Name != "device" {
+		w.CgroupManager = conf.CgroupMgr
+	}
+	w.EnvWish.Base = append(w.EnvWish.Base, conf.Env...)
+	return w.applySecurity(conf)
+}
+
+// applyFlags sets the flags. What goes together with the command line's is collected in a wish of its own first.
+func (w *wish) applyFlags(env *cmdkit.Env, defaults []containersconf.Flag) error {
+	below := newWish(env)
+	own, belows := flagsByName(w.given), flagsByName(below.flags())
+	given := map[string]bool{}
+	for name, f := range own {
+		given[name] = f.IsSet()
+	}
+	for _, d := range defaults {
+		f := own[d.Name]
+		switch {
+		case slices.Contains(mergedFlags(), d.Name):
+			f = belows[d.Name]
+		case given[d.Name] && d.Name != "device":
+			continue
+		}
+		if f == nil || f.Refusal("") != "" {
 			continue
 		}
 		if err := f.Set(d.Value); err != nil {
@@ -78,14 +92,7 @@ func (w *wish) applyConf(env *cmdkit.Env) error {
 		w.Config.Network.Mode = w.network.given[0].Mode
 	}
 	mergeBelow(&w.Config, &below.Config)
-	if env.CgroupManager == "" && conf.CgroupMgr != "" {
-		if err := values.CgroupManager(conf.CgroupMgr); err != nil {
-			return fmt.Errorf("containers.conf: engine.cgroup_manager: %q: %w", conf.CgroupMgr, err)
-		}
-		env.CgroupManager = conf.CgroupMgr
-	}
-	w.EnvWish.Base = append(w.EnvWish.Base, conf.Env...)
-	return w.applySecurity(conf)
+	return nil
 }
 
 func flagsByName(flags []cli.Flag) map[string]*cmdkit.Flag {
