@@ -26,8 +26,6 @@ func layers(t *testing.T) (upper, lower string, l Layers) {
 	}
 }
 
-var zeroTime = time.Unix(0, 0)
-
 func lines(changes []Change) string {
 	var b strings.Builder
 	for _, c := range changes {
@@ -55,35 +53,29 @@ func TestChanges(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			upper, lower, l := layers(t)
-			fill := func(dir string, names []string) {
-				for _, n := range names {
-					if strings.HasSuffix(n, "/") {
-						os.MkdirAll(dir+"/"+n, 0o755)
-						continue
-					}
-					content := "of the lower tree"
-					if dir == upper {
-						content = "changed"
-					}
-					if n == "same" {
-						content = "same"
-					}
-					write(t, dir+"/"+n, content)
-				}
-			}
-			fill(upper, c.upper)
-			fill(lower, c.lower)
-			if c.full {
-				for _, dir := range []string{upper, lower} {
-					os.Chtimes(dir+"/same", zeroTime, zeroTime)
-				}
-			}
+			fillLayer(t, upper, c.upper, "changed")
+			fillLayer(t, lower, c.lower, "of the lower tree")
 			l.Full = c.full
 			got, err := Changes(l)
 			if err != nil || lines(got) != c.want {
 				t.Errorf("got (%v)\n%s\nwant\n%s", err, lines(got), c.want)
 			}
 		})
+	}
+}
+
+// fillLayer makes files with a content that each tree has of its own, but for one that is the same in both.
+func fillLayer(t *testing.T, dir string, names []string, content string) {
+	for _, n := range names {
+		switch {
+		case strings.HasSuffix(n, "/"):
+			os.MkdirAll(dir+"/"+n, 0o755)
+		case n == "same":
+			write(t, dir+"/same", "same")
+			os.Chtimes(dir+"/same", time.Unix(0, 0), time.Unix(0, 0))
+		default:
+			write(t, dir+"/"+n, content)
+		}
 	}
 }
 
