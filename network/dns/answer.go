@@ -22,13 +22,19 @@ var turn atomic.Uint32
 type asker struct {
 	view     *roster.View
 	networks []*roster.Network
+	servers  []netip.Addr // that the container was started with, to be asked in place of all others
 }
 
 func askerOf(view *roster.View, asked *roster.Network, client netip.Addr) asker {
-	a := asker{view, []*roster.Network{asked}}
+	a := asker{view: view, networks: []*roster.Network{asked}}
 	member, ok := asked.At(client)
 	if !ok {
 		return a
+	}
+	for _, text := range member.Attachment.DNS {
+		if addr, err := netip.ParseAddr(text); err == nil {
+			a.servers = append(a.servers, addr.Unmap())
+		}
 	}
 	for _, end := range member.Attachment.Networks {
 		if n := view.Network(end.Network); n != nil && n != asked {
@@ -127,6 +133,9 @@ func (a asker) upstream() (servers []netip.Addr, ok bool) {
 			ok = true
 			servers = append(servers, n.DNSServers...)
 		}
+	}
+	if len(a.servers) > 0 {
+		servers = a.servers
 	}
 	return servers, ok
 }

@@ -243,6 +243,11 @@ func eventually(t *testing.T, what string, ok func() bool) {
 // upstream is a resolver on the host that knows some names; "big" has too many addresses for a packet.
 func upstream(t *testing.T, at netip.Addr, known map[string]string) {
 	t.Helper()
+	upstreamIn(t, nil, at, known)
+}
+
+func upstreamIn(t *testing.T, host *nssocket.Namespace, at netip.Addr, known map[string]string) {
+	t.Helper()
 	answer := func(w dns.ResponseWriter, q *dns.Msg) {
 		m := new(dns.Msg)
 		m.SetReply(q)
@@ -265,7 +270,6 @@ func upstream(t *testing.T, at netip.Addr, known map[string]string) {
 		}
 		w.WriteMsg(m)
 	}
-	var host *nssocket.Namespace
 	udp, err := host.ListenUDP(netip.AddrPortFrom(at, 53))
 	if err != nil {
 		t.Fatal(err)
@@ -349,7 +353,11 @@ func TestServersOfTheNetworkAndInternalOnes(t *testing.T) {
 	if err := s.server.Sync(context.Background(), s.server.Roster.View().Networks()); err != nil {
 		t.Fatal(err)
 	}
+	four := s.Container(state.Attachment{ID: id("4"), Name: "four", DNS: []string{"127.0.0.54"}}, []string{"own", "10.91.0.4/24"})
+	five := s.Container(state.Attachment{ID: id("5"), Name: "five", DNS: []string{"10.91.0.2"}}, []string{"own", "10.91.0.5/24"})
 	upstream(t, nettest.Host, map[string]string{"example.org": "198.51.100.2"})
+	upstream(t, netip.MustParseAddr("127.0.0.54"), map[string]string{"example.org": "198.51.100.4"})
+	upstreamIn(t, one.Namespace, netip.MustParseAddr("10.91.0.2"), map[string]string{"example.org": "198.51.100.5"}) // a resolver in a container
 	s.hostServers("127.0.0.77")
 	for _, test := range []struct {
 		from         *nettest.Container
@@ -358,6 +366,8 @@ func TestServersOfTheNetworkAndInternalOnes(t *testing.T) {
 		{one, "10.91.0.1", "198.51.100.2"},
 		{two, "10.92.0.1", "NXDOMAIN"},
 		{three, "10.92.0.1", "198.51.100.2"},
+		{four, "10.91.0.1", "198.51.100.4"},
+		{five, "10.91.0.1", "198.51.100.5"},
 	} {
 		if got := said(s.ask(test.from.Namespace, test.server, "example.org", dns.TypeA)); got != test.want {
 			t.Errorf("%s: %q, want %q", test.from.Attachment.Name, got, test.want)
