@@ -61,6 +61,8 @@ func TestContainersConfIgnored(t *testing.T) {
 }
 
 // A second file goes over the first, and a change is seen at once.
+//
+// flag: (global) --module
 func TestContainersConfOverride(t *testing.T) {
 	t.Parallel()
 	over := file(t, "over.conf", "[containers]\nenv = [\"A=over\"]\n")
@@ -101,6 +103,9 @@ func TestContainersConfErrors(t *testing.T) {
 }
 
 // Runtimes by name, by path and with flags; a container stays with the one it was started by.
+//
+// flag: (global) --runtime-flag
+// flag: run, create --runtime
 func TestRuntimesByName(t *testing.T) {
 	t.Parallel()
 	log := filepath.Join(dir(t), "log")
@@ -149,6 +154,8 @@ func hook(t *testing.T, stage string) (dirs, log string) {
 }
 
 // Hooks run at their stages with the state on standard input, for the containers they ask for.
+//
+// flag: (global) --hooks-dir
 func TestOCIHooks(t *testing.T) {
 	t.Parallel()
 	for stage, status := range map[string][]string{"prestart": {"created", "creating"}, "createRuntime": {"created", "creating"}, "poststart": {"running"}, "poststop": {"stopped"}} {

@@ -22,6 +22,8 @@ func withFiles(t *testing.T, files []*os.File, args ...string) (string, error) {
 }
 
 // run --preserve-fds and --preserve-fd hand open descriptors to the container; without them it has none.
+//
+// flag: run --preserve-fds --preserve-fd
 func TestRunPreservesDescriptors(t *testing.T) {
 	t.Parallel()
 	open := func(text string) *os.File {

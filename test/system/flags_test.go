@@ -239,7 +239,7 @@ func TestStopSignalAndTimeout(t *testing.T) {
 func TestFlagsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	for flag, says := range map[string]string{"--pod": "is not there yet", "--rootfs": "import it", "--sdnotify": "Type=forking", "--storage-opt": "--tmpfs",
-		"--isolation": "Windows", "--preserve-fds": "exec", "--use-api-socket": "no service"} {
+		"--isolation": "Windows", "--use-api-socket": "no service"} {
 		t.Run(flag, func(t *testing.T) {
 			t.Parallel()
 			r := shared.MustFail(t, 125, flag, "run", "--rm", flag, "1", testkit.Image, "true")

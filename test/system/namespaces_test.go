@@ -25,6 +25,8 @@ func nsOf(t *testing.T, ctr, kind string) string {
 }
 
 // Which namespace a container is in, for each flag and mode: its own, the host's, another container's, one by path.
+//
+// flag: run, create --pid --ipc --uts
 func TestNamespaceModes(t *testing.T) {
 	t.Parallel()
 	other := shared.Name(t)
@@ -107,6 +109,7 @@ func TestNamespaceErrors(t *testing.T) {
 	shared.MustFail(t, 125, "--hostname and --uts host do not go together", "run", "--rm", "--uts", "host", "--hostname", "x", testkit.Image, "true")
 }
 
+// flag: run, create --domainname
 func TestHostNames(t *testing.T) {
 	t.Parallel()
 	host, err := os.Hostname()
@@ -124,6 +127,8 @@ func TestHostNames(t *testing.T) {
 }
 
 // Settings of the container's own namespaces take effect there and nowhere else; the others are refused by name.
+//
+// flag: run, create --sysctl
 func TestSysctls(t *testing.T) {
 	t.Parallel()
 	before, _ := os.ReadFile("/proc/sys/kernel/shmmni")
@@ -144,6 +149,7 @@ func TestSysctls(t *testing.T) {
 	}
 }
 
+// flag: run, create --tz
 func TestTimeZone(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/usr/share/zoneinfo/Asia/Kolkata"); err != nil {
@@ -159,6 +165,8 @@ func TestTimeZone(t *testing.T) {
 }
 
 // A systemd has what it wants: its stop signal, tmpfs where it writes, its control group.
+//
+// flag: run, create --systemd --shm-size-systemd
 func TestSystemdMode(t *testing.T) {
 	t.Parallel()
 	mounts := "for d in /run /run/lock /tmp /var/log/journal; do grep -c \" $d tmpfs\" /proc/mounts; done; echo $container"
@@ -174,6 +182,8 @@ func TestSystemdMode(t *testing.T) {
 }
 
 // --init-path runs another program as the first process.
+//
+// flag: run, create --init-path
 func TestInitPath(t *testing.T) {
 	t.Parallel()
 	init := filepath.Join(dir(t), "myinit")

@@ -47,6 +47,8 @@ func needUserNS(t *testing.T) {
 }
 
 // Each mapping that can be asked for, as the kernel shows it inside. Outside ids are those of the user's own namespace.
+//
+// flag: run, create --uidmap --gidmap --subuidname --subgidname --userns
 func TestIDMaps(t *testing.T) {
 	needUserNS(t)
 	t.Parallel()
@@ -63,13 +65,14 @@ func TestIDMaps(t *testing.T) {
 		"gidmap":        {[]string{"--gidmap", "0:1:800"}, "0:1:800"},
 		"gid alone":     {[]string{"--gidmap", "+g900:3"}, "0:0:1 1:1:65536"},
 		"subuidname":    {[]string{"--subuidname", userName(t)}, "0:1:65536"},
+		"subgidname":    {[]string{"--subgidname", userName(t)}, "0:1:65536"},
 		"keep-id size":  {[]string{"--userns", "keep-id:size=3000"}, fmt.Sprintf("0:1:%d %d:0:1 %d:%d:%d", id, id, id+1, id+1, 3000-id-1)},
 		"private":       {[]string{"--userns", "private"}, "0:0:1 1:1:65536"},
 		"auto with own": {[]string{"--userns", "auto:size=300,uidmapping=7:0:1,gidmapping=7:0:1"}, "0:START:7 7:0:1 8:START+8:292"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if c.want == "0:0:1 1:1:65536" || name == "subuidname" {
+			if c.want == "0:0:1 1:1:65536" || strings.HasPrefix(name, "sub") {
 				if subordinate(t, 65536) == "-1:-1" || subordinate(t, 65537) != "-1:-1" {
 					t.Skip("the user has not 65536 subordinate ids")
 				}
@@ -284,6 +287,9 @@ func TestVolumesOfUserNS(t *testing.T) {
 }
 
 // Users that the image does not know get a line in its files, unless nobody wants that.
+//
+// flag: run, create --passwd-entry --group-entry --hostuser
+// flag: run --passwd
 func TestAccounts(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
