@@ -221,9 +221,12 @@ func (e *Engine) NetworkDisconnect(ctx context.Context, ref, name string, force 
 			}
 			return errdefs.New(errdefs.ErrState, "container %q is not on network %q", c.name(), name)
 		}
-		if c.running() && e.attachment(c) != nil {
+		if att := e.attachment(c); c.running() && att != nil {
 			err := withNetns(c, func(path string) error { return e.networks().Disconnect(ctx, c.ID, path, name) })
 			if err != nil {
+				return err
+			}
+			if err := e.forgetNames(c, att.On(name)); err != nil {
 				return err
 			}
 		}
@@ -252,38 +255,66 @@ func (e *Engine) refreshNames(c *container) error {
 	if att == nil {
 		return nil
 	}
-	end := att.Networks[len(att.Networks)-1]
-	var hosts, servers strings.Builder
-	for _, ip := range end.IPs {
-		fmt.Fprintf(&hosts, "%s\t%s\n", ip.Addr(), c.Hostname)
-	}
-	for _, server := range end.DNSServers {
-		fmt.Fprintf(&servers, "nameserver %s\n", server)
-	}
-	run := e.dirs.ContainerRun(c.ID)
-	if err := extendFile(filepath.Join(run, hostsFile), "", hosts.String()); err != nil {
-		return err
-	}
-	return extendFile(filepath.Join(run, resolvFile), servers.String(), "")
+	hosts, servers := namesOf(c, &att.Networks[len(att.Networks)-1])
+	return e.changeNames(c, func(file string, old []string) []string {
+		if file == resolvFile {
+			return append(servers, old...)
+		}
+		return append(old, hosts...)
+	})
 }
 
-func extendFile(path, before, after string) error {
-	if before == "" && after == "" {
+// forgetNames takes back what refreshNames, or the start, has written about a network.
+func (e *Engine) forgetNames(c *container, end *state.Endpoint) error {
+	if end == nil {
 		return nil
 	}
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil // the image's own
-	} else if err != nil {
-		return err
+	hosts, servers := namesOf(c, end)
+	return e.changeNames(c, func(_ string, old []string) []string {
+		return slices.DeleteFunc(old, func(line string) bool { return slices.Contains(servers, line) || slices.Contains(hosts, line) })
+	})
+}
+
+// namesOf are the lines about one network in /etc/hosts and /etc/resolv.conf.
+func namesOf(c *container, end *state.Endpoint) (hosts, servers []string) {
+	for _, ip := range end.IPs {
+		hosts = append(hosts, fmt.Sprintf("%s\t%s\n", ip.Addr(), c.Hostname))
 	}
-	defer f.Close()
-	old, err := os.ReadFile(path)
+	for _, server := range end.DNSServers {
+		servers = append(servers, fmt.Sprintf("nameserver %s\n", server))
+	}
+	return hosts, servers
+}
+
+// changeNames rewrites the two files, where they are not the image's own, by their lines.
+func (e *Engine) changeNames(c *container, change func(file string, lines []string) []string) error {
+	for _, name := range []string{hostsFile, resolvFile} {
+		path := filepath.Join(e.dirs.ContainerRun(c.ID), name)
+		old, err := os.ReadFile(path)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		lines := slices.Collect(strings.Lines(string(old)))
+		if err := rewrite(path, strings.Join(change(name, lines), "")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rewrite changes a file in place.
+func rewrite(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteAt([]byte(before+string(old)+after), 0)
-	return err
+	defer f.Close()
+	if _, err := f.WriteAt([]byte(text), 0); err != nil {
+		return err
+	}
+	return f.Truncate(int64(len(text)))
 }
 
 // NetworkReload makes the rules of the networks anew, after somebody has flushed them.
