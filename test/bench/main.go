@@ -23,6 +23,7 @@ func main() {
 
 func run() error {
 	asAgent := flag.Bool("agent", false, "answer timing jobs on standard input")
+	asEnd := flag.Bool("net", false, "be an end of a network measurement: sink, send ADDRESS STREAMS, lookup NAME")
 	rounds := flag.Int("n", 15, "rounds of each row")
 	words := flag.String("rows", "", "only rows whose names start with one of these words, comma separated")
 	write := flag.Bool("write", false, "write docs/bench.md and README.md")
@@ -36,6 +37,9 @@ func run() error {
 	flag.Parse()
 	if *asAgent {
 		return serve(os.Stdin, os.Stdout)
+	}
+	if *asEnd {
+		return networkEnd(flag.Args(), os.Stdout)
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -89,6 +93,12 @@ func measureAll(at places, size sizes, rounds int, want []string, write bool) er
 	if len(want) == 0 || slices.Contains(want, "pull") {
 		if err := pullRow(at, peers, rep); err != nil {
 			failed = errors.Join(failed, fmt.Errorf("row pull: %w", err))
+		}
+	}
+	if len(want) == 0 || slices.Contains(want, "net") {
+		if err := networkRows(at, peers, rep, rounds); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("network rows: %w", err))
+			fmt.Fprintf(os.Stderr, "# network rows: %v\n", err)
 		}
 	}
 	text := rep.table()

@@ -79,8 +79,11 @@ func (rep *report) line(title, required, why string, medians map[string]float64,
 }
 
 func figure(v float64) string {
-	if v >= 100 {
+	switch {
+	case v >= 100:
 		return fmt.Sprintf("%.0f", v)
+	case v < 1:
+		return fmt.Sprintf("%.2f", v)
 	}
 	return fmt.Sprintf("%.1f", v)
 }

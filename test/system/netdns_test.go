@@ -192,3 +192,25 @@ func TestNetEndsWithTheLastContainer(t *testing.T) {
 	s.Must(t, "rm", "-f", "-t", "0", name)
 	testkit.Eventually(t, "wherry-net has ended", func() bool { return !alive(pid) })
 }
+
+// Connect and disconnect change what a running container can look up, both ways.
+func TestNamesFollowConnectAndDisconnect(t *testing.T) {
+	t.Parallel()
+	front, back := bridged(t, shared, "-f"), bridged(t, shared, "-b")
+	asker, web, db := on(t, shared, front, "-asker"), on(t, shared, front, "-web"), on(t, shared, back, "-db")
+	file := func(name string) string { return shared.Must(t, "exec", asker, "cat", name) }
+	resolv, hosts := file("/etc/resolv.conf"), file("/etc/hosts")
+	if got := lookUp(t, shared, asker, db); strings.HasPrefix(got, "10.") {
+		t.Errorf("before: %s is %s", db, got)
+	}
+	shared.Must(t, "network", "connect", back, asker)
+	want(t, "the new network's name", lookUp(t, shared, asker, db), addressOn(t, shared, db, back))
+	want(t, "the old network's name", lookUp(t, shared, asker, web), addressOn(t, shared, web, front))
+	shared.Must(t, "network", "disconnect", back, asker)
+	if got := lookUp(t, shared, asker, db); strings.HasPrefix(got, "10.") {
+		t.Errorf("after: %s is %s", db, got)
+	}
+	want(t, "the first network's name after all", lookUp(t, shared, asker, web), addressOn(t, shared, web, front))
+	want(t, "resolv.conf", file("/etc/resolv.conf"), resolv)
+	want(t, "hosts", file("/etc/hosts"), hosts)
+}
