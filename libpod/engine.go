@@ -25,6 +25,8 @@ type EngineOptions struct {
 	Runtime      string                   // name or path of the OCI runtime for containers that ask for none; empty: the first found
 	RuntimeFlags []string                 // given to the OCI runtime before its command, without the --
 	Settings     func() (Settings, error) // what containers.conf says of starts; nil: nothing
+	// EventsBackend says where events go (see package events), asked when there is one; nil: the default.
+	EventsBackend func() string
 	// Hooks adds to a runtime's configuration the OCI hooks that the descriptions in dirs ask for; nil: none.
 	Hooks   func(dirs []string, config []byte, binds bool) ([]byte, error)
 	CDIDirs []string // where device descriptions (CDI) lie; nil: the usual places

@@ -2,19 +2,21 @@ package libpod
 
 import (
 	"errors"
-	"os"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/events"
-	"github.com/wherry-containers/wherry/pkg/layout"
 )
 
 // eventLog is where what happens to containers and volumes is noted.
-func eventLog(dirs layout.Dirs) events.Log {
-	return events.Log{Backend: os.Getenv(events.BackendVar), Dir: dirs.Events(), Store: dirs.Data}
+func (e *Engine) eventLog() events.Log {
+	log := events.Log{Dir: e.dirs.Events(), Store: e.dirs.Data}
+	if e.opts.EventsBackend != nil {
+		log.Backend = e.opts.EventsBackend()
+	}
+	return log
 }
 
 // note writes down what happened to a container; more is pairs of names and values.
@@ -23,7 +25,7 @@ func (e *Engine) note(c *container, action string, more ...string) {
 	for i := 0; i+1 < len(more); i += 2 {
 		attrs[more[i]] = more[i+1]
 	}
-	eventLog(e.dirs).Write(events.Event{Type: events.Container, Action: action, ID: c.ID, Attributes: attrs})
+	e.eventLog().Write(events.Event{Type: events.Container, Action: action, ID: c.ID, Attributes: attrs})
 }
 
 // eventAttrs go with each event of a container: its labels, image and name, as in Docker.
@@ -47,17 +49,17 @@ func (e *Engine) noteVolume(name, action string, more ...string) {
 	for i := 0; i+1 < len(more); i += 2 {
 		attrs[more[i]] = more[i+1]
 	}
-	eventLog(e.dirs).Write(events.Event{Type: events.Volume, Action: action, ID: name, Attributes: attrs})
+	e.eventLog().Write(events.Event{Type: events.Volume, Action: action, ID: name, Attributes: attrs})
 }
 
 // noteSecret writes down what happened to a secret.
 func (e *Engine) noteSecret(id, name, action string) {
-	eventLog(e.dirs).Write(events.Event{Type: events.Secret, Action: action, ID: id, Attributes: map[string]string{events.Name: name}})
+	e.eventLog().Write(events.Event{Type: events.Secret, Action: action, ID: id, Attributes: map[string]string{events.Name: name}})
 }
 
 // notePrune writes down that what is not used was removed.
 func (e *Engine) notePrune(kind string, reclaimed int64) {
-	eventLog(e.dirs).Write(events.Event{Type: kind, Action: "prune", Attributes: map[string]string{"reclaimed": strconv.FormatInt(reclaimed, 10)}})
+	e.eventLog().Write(events.Event{Type: kind, Action: "prune", Attributes: map[string]string{"reclaimed": strconv.FormatInt(reclaimed, 10)}})
 }
 
 // noteMounts writes down which volumes a container has from now on.

@@ -26,7 +26,7 @@ func (e *Engine) Events(ctx context.Context, opts EventsOptions, take func(event
 	if err != nil {
 		return err
 	}
-	log := eventLog(e.dirs)
+	log := e.eventLog()
 	if log.Backend == events.None {
 		return errdefs.New(errdefs.ErrUnsupported, "events are not kept (--events-backend none; use file or journald)")
 	}

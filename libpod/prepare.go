@@ -191,6 +191,9 @@ func (s *startup) resolveInput(ctx context.Context, in *spec.Input) error {
 	if in.Files, err = s.files(in); err != nil {
 		return err
 	}
+	if err := s.listenReady(&in.Files); err != nil {
+		return err
+	}
 	if s.c.Process.Init {
 		if in.InitPath, err = findInit(s.e.dirs, s.c.Process.InitPath); err != nil {
 			return err
@@ -331,7 +334,7 @@ func (s *startup) job(sp *specs.Spec) monitor.Job {
 		ID: c.ID, Dir: s.e.dirs.Container(c.ID), RunDir: s.runDir, Trash: s.e.dirs.Trash(), Names: s.e.dirs.ContainerNames(), Name: c.name(),
 		Runtime: s.runtime.Path, StartArgs: s.runtime.StartArgs(start), Env: s.runtime.Env(),
 		Terminal: c.Process.Terminal, OpenStdin: c.Process.OpenStdin, StdinOnce: c.Process.StdinOnce,
-		Log: c.Log, LogAttrs: c.logAttrs(), LogTag: c.logTag(), LogFields: c.logFields(), Events: eventLog(s.e.dirs), EventAttrs: c.eventAttrs(), Mounted: c.mountedVolumes(), Lifecycle: c.Lifecycle, Health: c.Health,
+		Log: c.Log, LogAttrs: c.logAttrs(), LogTag: c.logTag(), LogFields: c.logFields(), Events: s.e.eventLog(), EventAttrs: c.eventAttrs(), Mounted: c.mountedVolumes(), Lifecycle: c.Lifecycle, Health: c.Health,
 		Cgroups: s.facts.Dirs(c.ID), Scope: s.facts.Scope(), Leftovers: s.runtime.Leftovers(c.ID), BootID: bootID(), PostStop: s.hookDirs != nil,
 		UplinkPid: filepath.Join(s.runDir, uplinkPidFile), Network: s.networkFile(), AtEnd: s.e.afterRemoval(c),
 	}

@@ -37,7 +37,7 @@ func withSession(ctx context.Context, env *cmdkit.Env, do func(*engine.Session) 
 }
 
 func config(env *cmdkit.Env) engine.Config {
-	cfg := engine.Config{Dirs: env.Dirs, In: env.In, Out: env.Out, Err: env.Err, Getenv: env.Getenv}
+	cfg := engine.Config{Dirs: env.Dirs, In: env.In, Out: env.Out, Err: env.Err, Getenv: env.Getenv, EventsBackend: env.EventsBackend()}
 	if cmdkit.IsTerminal(env.ErrFile) {
 		cfg.Err = env.ErrFile // progress bars need the file itself
 	}

@@ -30,6 +30,7 @@ type Conf struct {
 	Runtimes     map[string][]string `json:",omitempty"` // name to the paths where it may be
 	HooksDirs    []string            `json:",omitempty"`
 	CgroupMgr    string              `json:",omitempty"`
+	EventsLogger string              `json:",omitempty"`
 	Ignored      []string            `json:",omitempty"` // keys that are set and mean nothing to wherry
 }
 
@@ -123,7 +124,7 @@ type cached struct {
 }
 
 // version grows when the same files give another Conf.
-const version = 1
+const version = 2
 
 type signature struct {
 	Path        string

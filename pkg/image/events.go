@@ -19,15 +19,8 @@ func (s *Session) note(action, id, name string) {
 }
 
 func (s *Session) noteWith(action, id string, attrs map[string]string) {
-	log := events.Log{Backend: s.getenv(events.BackendVar), Dir: s.cfg.Dirs.Events(), Store: s.cfg.Dirs.Data}
+	log := events.Log{Backend: s.cfg.EventsBackend, Dir: s.cfg.Dirs.Events(), Store: s.cfg.Dirs.Data}
 	log.Write(events.Event{Type: events.Image, Action: action, ID: id, Attributes: attrs})
-}
-
-func (s *Session) getenv(name string) string {
-	if s.cfg.Getenv == nil {
-		return ""
-	}
-	return s.cfg.Getenv(name)
 }
 
 // noteNames writes down what happened to each of an image's names.

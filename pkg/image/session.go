@@ -40,6 +40,8 @@ type Config struct {
 	Out    io.Writer // results
 	Err    io.Writer // progress, warnings; progress bars when it is a terminal
 	Getenv func(string) string
+	// EventsBackend is where events go (see package events); empty: the default.
+	EventsBackend string
 }
 
 // Session is one command's hold of the image store. Close it.

@@ -195,3 +195,15 @@ func TestEventsOfFiles(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// containers.conf says where events go, and a flag goes over it.
+func TestEventsLoggerOfContainersConf(t *testing.T) {
+	t.Parallel()
+	s, name := confStore(t, "[engine]\nevents_logger = \"none\"\n"), shared.Name(t)
+	s.Must(t, "create", "--name", name, testkit.Image, "true")
+	s.Must(t, "--events-backend", "file", "start", "-a", name)
+	if got := eventsOf(t, name); got != "attach start die" {
+		t.Errorf("%q", got)
+	}
+	s.MustFail(t, 125, "events are not kept", "events")
+}

@@ -17,7 +17,7 @@ import (
 )
 
 func engine(env *cmdkit.Env) *libpod.Engine {
-	return libpod.New(env.Dirs, libpod.EngineOptions{Warn: env.Warn, Runtime: env.Runtime})
+	return libpod.New(env.Dirs, libpod.EngineOptions{Warn: env.Warn, EventsBackend: env.EventsBackend, Runtime: env.Runtime})
 }
 
 // Create is `wherry network create`.

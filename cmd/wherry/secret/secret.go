@@ -14,7 +14,7 @@ import (
 )
 
 func engine(env *cmdkit.Env) *libpod.Engine {
-	return libpod.New(env.Dirs, libpod.EngineOptions{Warn: env.Warn})
+	return libpod.New(env.Dirs, libpod.EngineOptions{Warn: env.Warn, EventsBackend: env.EventsBackend})
 }
 
 // Create is `wherry secret create`.

@@ -64,7 +64,7 @@ func showEvents(ctx context.Context, env *cmdkit.Env, opts eventsOptions) error 
 			return err
 		}
 	}
-	e := libpod.New(env.Dirs, libpod.EngineOptions{Warn: env.Warn})
+	e := libpod.New(env.Dirs, libpod.EngineOptions{Warn: env.Warn, EventsBackend: env.EventsBackend})
 	return e.Events(ctx, opts.EventsOptions, func(ev events.Event) error {
 		if !opts.full {
 			ev.ID = shortened(ev)

@@ -32,7 +32,7 @@ func Prune(env *cmdkit.Env) *cli.Command {
 		cmdkit.Bool(&opts.volumes, "volumes", "Also anonymous volumes that no container uses"),
 	}, cmdkit.Refused("build", "no containers of builds are kept, so that there are none to remove")...)
 	return &cli.Command{
-		Name: "prune", Usage: "Remove stopped containers, unused images and, if asked, unused volumes",
+		Name: "prune", Usage: "Remove stopped containers, unused networks and images and, if asked, unused volumes",
 		Flags: append(flags, cmdkit.Refused("external", "only wherry writes to its store: there is nothing of other programs to remove")...),
 		Action: func(c *cli.Context) error {
 			if err := opts.check(); err != nil {
@@ -60,7 +60,7 @@ func (o *pruneOptions) check() error {
 
 // warning is Docker's list of what goes.
 func (o *pruneOptions) warning() string {
-	lines := []string{"This will remove:", "  - all stopped containers"}
+	lines := []string{"This will remove:", "  - all stopped containers", "  - all networks not used by at least one container"}
 	if o.volumes {
 		lines = append(lines, "  - all anonymous volumes not used by at least one container")
 	}
@@ -79,9 +79,14 @@ func (o *pruneOptions) warning() string {
 
 // prune goes on after an error, and prints what it removed in any case.
 func prune(ctx context.Context, env *cmdkit.Env, opts pruneOptions) error {
-	e := libpod.New(env.Dirs, libpod.EngineOptions{Warn: env.Warn})
+	e := libpod.New(env.Dirs, libpod.EngineOptions{Warn: env.Warn, EventsBackend: env.EventsBackend})
 	ids, total, failed := e.Prune(ctx, opts.filters)
 	printList(env, "Deleted Containers:", ids)
+	if ctx.Err() == nil {
+		names, err := e.NetworkPrune(ctx, opts.filters)
+		printList(env, "Deleted Networks:", names)
+		failed = errors.Join(failed, err)
+	}
 	if opts.volumes && ctx.Err() == nil {
 		names, size, err := e.VolumePrune(ctx, libpod.VolumePruneOptions{Filters: opts.filters})
 		printList(env, "Deleted Volumes:", names)

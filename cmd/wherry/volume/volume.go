@@ -14,7 +14,7 @@ import (
 )
 
 func engine(env *cmdkit.Env) *libpod.Engine {
-	return libpod.New(env.Dirs, libpod.EngineOptions{Warn: env.Warn, Runtime: env.Runtime})
+	return libpod.New(env.Dirs, libpod.EngineOptions{Warn: env.Warn, Runtime: env.Runtime, EventsBackend: env.EventsBackend})
 }
 
 // cluster is what to say about Docker's flags of cluster volumes.

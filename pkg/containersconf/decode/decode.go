@@ -171,6 +171,9 @@ func (r *reader) engine(c *config.EngineConfig) {
 	if r.set("engine.cgroup_manager") {
 		r.conf.CgroupMgr = c.CgroupManager
 	}
+	if r.set("engine.events_logger") {
+		r.conf.EventsLogger = c.EventsLogger
+	}
 	r.set("engine.image_default_transport")
 	if t := c.ImageDefaultTransport; t != "" && t != "docker://" {
 		r.conf.Ignored = append(r.conf.Ignored, "engine.image_default_transport (only docker:// is there)")
