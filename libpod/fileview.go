@@ -57,6 +57,9 @@ func (e *Engine) withFiles(ctx context.Context, ref string, mounts bool, do func
 		case c.state.Status == record.Removing:
 			return errRemoving(c)
 		}
+		if err := e.runsElsewhere(c); err != nil {
+			return err
+		}
 		return onOwnThread(func() error { return e.viewStopped(ctx, c, mounts, do) })
 	})
 }
@@ -179,18 +182,28 @@ func (e *Engine) mapIDs(v *fileView) (in spec.Input, err error) {
 // from there as soon as it is whole: what is open stays.
 func (e *Engine) viewStopped(ctx context.Context, c *container, mounts bool, do func(*fileView) error) error {
 	s := &startup{e: e, c: c, runDir: e.dirs.ContainerRun(c.ID)}
-	if err := s.isolate(); err != nil {
-		return err
-	}
 	v := &fileView{c: c}
 	in, err := e.mapIDs(v)
 	if err != nil {
 		return err
 	}
-	in.Root = e.dirs.Container(c.ID)
-	c.Rootfs.Volatile = true // an unmount would sync all that was ever written to the disk; nobody waits for that
-	if err := s.mountRoot(ctx, &in); err != nil {
+	if c.monitored() { // it waits for its next start, and has the root mounted
+		if in.Root, err = s.rootTarget(&in); err != nil {
+			return err
+		}
+		err = s.isolateFrom(c.live.Monitor)
+	} else {
+		in.Root = e.dirs.Container(c.ID)
+		err = s.isolate()
+	}
+	if err != nil {
 		return err
+	}
+	c.Rootfs.Volatile = true // an unmount would sync all that was ever written to the disk; nobody waits for that
+	if !c.monitored() {
+		if err := s.mountRoot(ctx, &in); err != nil {
+			return err
+		}
 	}
 	if v.root, err = openPath(in.Root); err != nil {
 		return err
@@ -205,6 +218,22 @@ func (e *Engine) viewStopped(ctx context.Context, c *container, mounts bool, do 
 		return err
 	}
 	return do(v)
+}
+
+// isolateFrom gives this thread a mount namespace of its own that begins as a copy of another process'.
+func (s *startup) isolateFrom(pid int) error {
+	ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/mnt", pid))
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return err
+	}
+	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("enter the mount namespace of process %d: %w", pid, err)
+	}
+	return s.isolate()
 }
 
 // detach turns the mounts at path into ones without a place, which last as long as they are open.

@@ -77,6 +77,12 @@ func (e *Engine) MountContainer(ctx context.Context, ref string) (path string, e
 		if c.state.Status == record.Removing {
 			return errRemoving(c)
 		}
+		if err := e.runsElsewhere(c); err != nil {
+			return err
+		}
+		if c.monitored() && !c.running() {
+			return errdefs.New(errdefs.ErrState, "container %q waits for its next start (stop it first)", c.name())
+		}
 		if path = e.heldMount(id); path != "" {
 			return nil
 		}

@@ -523,3 +523,14 @@ func TestImageMount(t *testing.T) {
 	want(t, "unmounted", shared.Must(t, "unshare", "sh", "-c", "ls "+path+" 2>/dev/null; true"), "")
 	shared.MustFail(t, 125, "nope", "image", "diff", "nope")
 }
+
+// A container that waits for its next start has its root mounted already.
+func TestCpWhileRestarting(t *testing.T) {
+	t.Parallel()
+	host, ctr := tree(t), shared.Name(t)
+	shared.Must(t, "run", "-d", "--network", "none", "--restart", "always", "--name", ctr, "-v", "/vol", testkit.Image, "sh", "-c", "cat /vol/f /f >>/seen; exit 1")
+	testkit.Eventually(t, "waits", func() bool { return field(t, ctr, "{{.State.Status}} {{.RestartCount}}") >= "restarting 4" })
+	shared.Must(t, "cp", host+"/src/f", ctr+":/vol/f")
+	shared.Must(t, "cp", host+"/file", ctr+":/f")
+	testkit.Eventually(t, "the container sees both", func() bool { return strings.Contains(contentIn(t, ctr, "/seen"), "onefile") })
+}
