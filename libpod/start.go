@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -80,6 +81,9 @@ func (e *Engine) startLocked(ctx context.Context, c *container, lock *recorddir.
 		err = s.undo(ctx, err)
 	}
 	lock.Unlock()
+	if err == nil {
+		err = s.tellReady(ctx, attach != nil)
+	}
 	if err != nil || attach == nil {
 		return 0, err
 	}
@@ -107,6 +111,7 @@ type startup struct {
 	net      *connection         // nil: it is on no networks
 	places   int                 // mount points of ours so far
 	peers    map[string]*os.File // by target: what is mounted shared with the host
+	ready    *net.UnixConn       // the container says there that it is ready; nil: nobody listens
 	ids      *rootfs.Mapping     // of a user namespace that is not ours; nil: it is
 	hookDirs []string            // with descriptions of OCI hooks; nil: there are none
 	hidden   []string            // variables from secrets, NAME=value: for the runtime alone

@@ -111,6 +111,7 @@ type Lifecycle struct {
 	StopSignal     string   // as typed; empty: SIGTERM
 	StopTimeout    *int     // seconds; nil: 10, -1: wait for ever
 	Timeout        int      // seconds of run time until it is killed; 0: none
+	SdNotify       string   `json:",omitempty"` // container, conmon: who tells systemd that it is ready; empty: nobody
 	PIDFile        string   `json:",omitempty"` // gets the pid of the container's first process
 	MonitorPIDFile string   `json:",omitempty"`
 	Requires       []string `json:",omitempty"` // ids of containers that are started before

@@ -39,6 +39,7 @@ type User struct {
 type Files struct {
 	Hosts, Hostname, ResolvConf string
 	Localtime                   string // of --tz
+	Notify                      string // directory with the socket of --sdnotify container
 }
 
 // Seccomp is the filter: a section, or a compiled one for crun. Both empty: none.

@@ -134,10 +134,13 @@ func cgroupMount(in Input) (specs.Mount, bool) {
 		Options: []string{"nosuid", "noexec", "nodev", access}}, true
 }
 
+// notifyTarget is where the socket of --sdnotify container is.
+const notifyTarget = "/run/notify"
+
 func fileMounts(in Input, taken map[string]bool) []specs.Mount {
 	var out []specs.Mount
 	for _, f := range []struct{ source, target string }{
-		{in.Files.ResolvConf, "/etc/resolv.conf"}, {in.Files.Hostname, "/etc/hostname"}, {in.Files.Hosts, "/etc/hosts"}, {in.Files.Localtime, "/etc/localtime"},
+		{in.Files.ResolvConf, "/etc/resolv.conf"}, {in.Files.Hostname, "/etc/hostname"}, {in.Files.Hosts, "/etc/hosts"}, {in.Files.Localtime, "/etc/localtime"}, {in.Files.Notify, notifyTarget},
 	} {
 		if f.source != "" && !taken[f.target] {
 			out = append(out, specs.Mount{Destination: f.target, Type: "bind", Source: f.source, Options: []string{"bind", "rprivate"}})

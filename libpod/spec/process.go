@@ -103,6 +103,9 @@ func environment(in Input, home string) []string {
 	if cfg.Systemd {
 		own = append(own, "container=oci", "container_uuid="+uuid(in.Config.ID))
 	}
+	if in.Files.Notify != "" {
+		own = append(own, "NOTIFY_SOCKET="+notifyTarget+"/notify.sock")
+	}
 	if cfg.Terminal {
 		own = append(own, "TERM=xterm")
 	}

@@ -238,7 +238,7 @@ func TestStopSignalAndTimeout(t *testing.T) {
 // Flags that are known and do not work say so, or what to use in their place.
 func TestFlagsThatAreRefused(t *testing.T) {
 	t.Parallel()
-	for flag, says := range map[string]string{"--pod": "is not there yet", "--rootfs": "import it", "--sdnotify": "Type=forking", "--storage-opt": "--tmpfs",
+	for flag, says := range map[string]string{"--pod": "is not there yet", "--rootfs": "import it", "--storage-opt": "--tmpfs",
 		"--isolation": "Windows", "--use-api-socket": "no service"} {
 		t.Run(flag, func(t *testing.T) {
 			t.Parallel()

@@ -25,6 +25,13 @@ func (w *wish) startFlags() []cli.Flag {
 			return values.OneOf(s, "LINUX", "LINUX32")
 		}),
 		cmdkit.Func("pidfile", "Write the pid of its first process to `FILE`", path(&l.PIDFile)),
+		cmdkit.Func("sdnotify", "Who tells systemd that it is ready: `container|conmon|ignore`; ignore if not given", func(s string) error {
+			if s == "healthy" {
+				return fmt.Errorf("its health is not told to systemd (container and conmon are there)")
+			}
+			l.SdNotify = map[string]string{"container": s, "conmon": s}[s]
+			return values.OneOf(s, "container", "conmon", "ignore")
+		}),
 		cmdkit.Strings(&l.Requires, "requires", "Start `CONTAINER` before this one"),
 		cmdkit.Func("seccomp-policy", "`default`: profiles in labels of images are not read", func(s string) error {
 			if s == "image" {
@@ -38,7 +45,6 @@ func (w *wish) startFlags() []cli.Flag {
 		{"permissive", "there is no such mode of SELinux here (--security-opt label=disable switches its labels off)"},
 		{"rdt-class", "the kernel lets only root put processes into classes of resctrl"},
 		{"rootfs", "a directory is no image (make one of it: tar -C DIR -c . | wherry import - NAME)"},
-		{"sdnotify", "it tells systemd nothing (a unit of Type=forking or oneshot needs no word)"},
 		{"storage-opt", "layers have no quota (--tmpfs DIR:size=SIZE bounds a directory)"},
 		{"use-api-socket", "there is no service with a socket to hand in"},
 	} {
