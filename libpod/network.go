@@ -2,6 +2,7 @@ package libpod
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"github.com/wherry-containers/wherry/network"
 	"github.com/wherry-containers/wherry/network/control"
 	"github.com/wherry-containers/wherry/network/state"
+	"github.com/wherry-containers/wherry/pkg/procs"
 	"golang.org/x/sys/unix"
 )
 
@@ -98,7 +100,11 @@ func (s *startup) commitNetwork(ctx context.Context) error {
 	if s.net == nil {
 		return nil
 	}
-	return s.net.att.Commit(ctx, s.monitor.Pid)
+	err := s.net.att.Commit(ctx, s.monitor.Pid)
+	if errors.Is(err, procs.ErrGone) {
+		return nil // the monitor has given up: its report says why
+	}
+	return err
 }
 
 // undoNetwork takes back what was made, finished or not.

@@ -179,7 +179,7 @@ func (m *Manager) Reload(ctx context.Context) error {
 	return err
 }
 
-// Connect puts a running container on one more network. netns is a path of its network namespace.
+// Connect puts a running container on one more network; that it is there is as good. netns is a path of its network namespace.
 func (m *Manager) Connect(ctx context.Context, id, netns string, w Wish) error {
 	n, err := m.load(w.Network)
 	if err != nil {
@@ -195,13 +195,16 @@ func (m *Manager) Connect(ctx context.Context, id, netns string, w Wish) error {
 		return err
 	}
 	if att.On(n.Name) != nil {
-		return errdefs.New(errdefs.ErrState, "container %q is on network %q already", att.Name, n.Name)
+		return nil // a command that was killed has come so far
 	}
 	if w.Interface == "" {
 		w.Interface = interfaceName(n, nil, att.Networks)
 	}
 	return inside(held.NS, func() error {
 		run := m.runner()
+		if err := m.disconnect(ctx, run, id, netns, state.Endpoint{Network: n.Name, Interface: w.Interface}); err != nil {
+			return err // what a killed command has left
+		}
 		end, left, err := m.connect(ctx, run, n, id, att.Name, netns, w)
 		if err != nil {
 			return err

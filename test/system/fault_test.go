@@ -37,6 +37,12 @@ var faultCases = []faultCase{
 	{"system-prune", [][]string{{"create", "--name", "NAME", "-v", "/anon", testkit.Image, "true"}, {"create", "--name", "NAMEnew", testkit.Image, "true"}, {"volume", "create"}},
 		[]string{"system", "prune", "-f", "--volumes"}},
 	{"clone", [][]string{{"create", "--name", "NAME", "-v", "/anon", testkit.Image, "true"}}, []string{"container", "clone", "--destroy", "NAME", "NAMEnew"}},
+	{"network-create", nil, []string{"network", "create", "NAMEnet"}},
+	{"network-rm", [][]string{{"network", "create", "NAMEnet"}, {"run", "--rm", "--network", "NAMEnet", testkit.Image, "true"}}, []string{"network", "rm", "NAMEnet"}},
+	{"network-run", [][]string{{"network", "create", "NAMEnet"}}, []string{"run", "-d", "--name", "NAME", "--network", "NAMEnet", "-p", "127.0.0.1::80", testkit.Image, "sleep", "1000"}},
+	{"network-connect", [][]string{{"network", "create", "NAMEnet"}, {"run", "-d", "--name", "NAME", testkit.Image, "sleep", "1000"}}, []string{"network", "connect", "NAMEnet", "NAME"}},
+	{"network-disconnect", [][]string{{"network", "create", "NAMEnet"}, {"run", "-d", "--name", "NAME", "--network", "NAMEnet", testkit.Image, "sleep", "1000"}},
+		[]string{"network", "disconnect", "NAMEnet", "NAME"}},
 	{"volume-create", nil, []string{"volume", "create", "NAMEvol"}},
 	{"volume-rm", [][]string{{"volume", "create", "NAMEvol"}}, []string{"volume", "rm", "NAMEvol"}},
 	{"volume-prune", [][]string{{"volume", "create"}, {"volume", "create"}}, []string{"volume", "prune", "-f"}},
@@ -144,10 +150,15 @@ func clean(t *testing.T, s *testkit.Store, name string) {
 	if report := s.Must(t, "system", "check"); strings.Contains(report, "container ") || strings.Contains(report, "volume ") || strings.Contains(report, "secret ") {
 		t.Errorf("system check after the repair:\n%s", report)
 	}
-	for _, dir := range []string{s.Data + "/containers", s.Data + "/names", s.Data + "/trash", s.Data + "/volumes", s.Data + "/secrets/ids", s.Data + "/secrets/names", s.Run + "/v", s.Run + "/c", s.Run + "/runtime"} {
+	s.Must(t, "network", "prune", "-f")
+	for _, dir := range []string{s.Data + "/containers", s.Data + "/names", s.Data + "/trash", s.Data + "/volumes", s.Data + "/secrets/ids", s.Data + "/secrets/names", s.Run + "/v", s.Run + "/c", s.Run + "/runtime",
+		s.Run + "/net/attach", s.Run + "/net/cni/results"} {
 		if left := entries(dir); len(left) > 0 {
 			t.Errorf("left in %s: %v", dir, left)
 		}
+	}
+	if left := append(leasesOf(s, "bridge"), leasesOf(s, name+"net")...); len(left) > 0 {
+		t.Errorf("leases are left: %v", left)
 	}
 	testkit.Eventually(t, "all monitors gone", func() bool { return len(s.Monitors()) == 0 })
 }

@@ -65,7 +65,7 @@ func TestNetworkPrivate(t *testing.T) {
 	t.Parallel()
 	name, addr := shared.Name(t), hostAddress(t)
 	open, closed := answer(t, addr), answer(t, "127.0.0.1")
-	shared.Must(t, "run", "-d", "--name", name, "--hostname", "priv", testkit.Image, "sleep", "1000")
+	shared.Must(t, "run", "-d", "--network", "private", "--name", name, "--hostname", "priv", testkit.Image, "sleep", "1000")
 	look := func(script string) string { return shared.Try(t, "exec", name, "sh", "-c", script).Out() }
 	mine, _ := os.Readlink("/proc/self/ns/net")
 	if look("readlink /proc/self/ns/net") == mine {

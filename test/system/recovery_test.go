@@ -160,7 +160,7 @@ func reboot(t *testing.T, s *testkit.Store, stale bool) {
 	}
 	if !stale {
 		pause, _ := os.ReadFile(filepath.Join(s.Run, "pause"))
-		s.Must(t, "unshare", "rm", "-rf", s.Run)
+		s.Must(t, "unshare", "sh", "-c", "umount -l "+s.Run+"/net/ns 2>/dev/null; rm -rf "+s.Run) // a reboot takes mounts with it
 		if f := strings.Fields(string(pause)); len(f) > 0 {
 			if pid, err := strconv.Atoi(f[0]); err == nil && pid > 1 {
 				syscall.Kill(pid, syscall.SIGKILL)

@@ -111,8 +111,9 @@ func TestApparmorThatIsNotThere(t *testing.T) {
 func TestNoDescriptorLeaks(t *testing.T) {
 	t.Parallel()
 	// 3 is the directory that ls itself reads.
-	for _, flags := range [][]string{nil, {"-t"}, {"--init"}, {"--network", "private"}, {"-v", "/vol"}} {
-		got := strings.Fields(inside(t, "ls /proc/1/fd /proc/self/fd", flags...))
+	for _, flags := range [][]string{nil, {"-t"}, {"--init"}, {"--network", "private"}, {"--network", "bridge"}, {"-v", "/vol"}} {
+		args := append(append([]string{"run", "--rm"}, flags...), testkit.Image, "sh", "-c", "ls /proc/1/fd /proc/self/fd")
+		got := strings.Fields(shared.Must(t, args...))
 		for _, fd := range got {
 			if n, err := strconv.Atoi(fd); err == nil && n > 3 && !(n == 10 && len(flags) > 0 && flags[0] == "-t") {
 				t.Errorf("%v: descriptor %d is open: %v", flags, n, got)
