@@ -78,6 +78,8 @@ func TestSystemPrune(t *testing.T) {
 		return strings.Join(strings.Fields(s.Must(t, "ps", "-a", "--format", "{{.Names}}", "--sort", "names")), " ")
 	}
 
+	s.Must(t, "network", "create", "idle")
+	s.Must(t, "network", "create", "--label", "keep", "labelled")
 	s.Must(t, "system", "prune", "-f", "--filter", "until=10m")
 	want(t, "nothing is that old", names(), "kept old up")
 	out := s.Must(t, "system", "prune", "-f", "--filter", "label!=keep")
@@ -85,6 +87,7 @@ func TestSystemPrune(t *testing.T) {
 	if !strings.Contains(out, "Deleted Containers:\n"+old) || !strings.Contains(out, "Total reclaimed space: ") {
 		t.Errorf("what prune says:\n%s", out)
 	}
+	want(t, "networks", joined(s.Must(t, "network", "ls", "-q", "--filter", "type=custom", "--format", "{{.Name}}")), "labelled")
 	// The anonymous volume went with its container; one of a container that is gone goes with --volumes.
 	anonymous := s.Must(t, "volume", "create")
 	s.Must(t, "system", "prune", "-f")
