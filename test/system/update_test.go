@@ -29,6 +29,9 @@ func TestUpdateRestart(t *testing.T) {
 	name, pid := sleeper(t)
 	shared.Must(t, "update", "--restart", "on-failure:1", name)
 	want(t, "policy", inspected(t, name, "{{.HostConfig.RestartPolicy.Name}} {{.HostConfig.RestartPolicy.MaximumRetryCount}}"), "on-failure 1")
+	if out := shared.Must(t, "events", "--stream=false", "--filter", "event=update", "--filter", "container="+name); strings.Count(out, " update ") != 1 {
+		t.Errorf("events of the update:\n%s", out)
+	}
 	killPID(t, pid)
 	testkit.Eventually(t, "the monitor starts it again", func() bool {
 		return inspected(t, name, "{{.RestartCount}} {{.State.Status}}") == "1 running"
@@ -57,12 +60,7 @@ func TestUpdateEnv(t *testing.T) {
 	script := []string{"sh", "-c", "echo $OLD-$KEPT-$NEW"}
 	want(t, "exec", shared.Must(t, append([]string{"exec", name}, script...)...), "-1-2")
 	shared.Must(t, "restart", "-t", "0", name)
-	env, err := os.ReadFile("/proc/" + inspected(t, name, "{{.State.Pid}}") + "/environ")
-	if err != nil {
-		want(t, "exec after the restart", shared.Must(t, append([]string{"exec", name}, script...)...), "-1-2")
-	} else if text := string(env); strings.Contains(text, "OLD=1") || !strings.Contains(text, "NEW=2") {
-		t.Errorf("environment after the restart: %q", text)
-	}
+	want(t, "first process after the restart", shared.Must(t, "exec", name, "sh", "-c", "tr '\\0' '\\n' </proc/1/environ | grep -E '^(OLD|KEPT|NEW)=' | sort | tr '\\n' ' '"), "KEPT=1 NEW=2 ")
 }
 
 // A health check can come, change and go while the container runs.
@@ -86,6 +84,27 @@ func TestUpdateHealth(t *testing.T) {
 	want(t, "health", inspected(t, name, "{{.State.Health}}"), "<nil>")
 	shared.Must(t, "update", "--health-cmd", "exit 1", "--health-interval", "50ms", "--health-retries", "1", "--health-on-failure", "kill", name)
 	testkit.Eventually(t, "killed", func() bool { return inspected(t, name, "{{.State.Status}}") == "exited" })
+}
+
+// The checks of the start and what is kept of the probes can change, too.
+// flag: update --health-startup-cmd --health-startup-interval --health-startup-retries --health-startup-success --health-startup-timeout
+// flag: update --health-log-destination --health-max-log-count --health-max-log-size
+func TestUpdateHealthOfTheStart(t *testing.T) {
+	t.Parallel()
+	name, _ := sleeper(t)
+	logs := dir(t)
+	shared.Must(t, "update", "--health-cmd", "echo well done", "--health-interval", "50ms", "--health-startup-cmd", "test -e /ok",
+		"--health-startup-interval", "50ms", "--health-startup-success", "2", "--health-startup-timeout", "20s", "--health-startup-retries", "0",
+		"--health-max-log-count", "2", "--health-max-log-size", "4", "--health-log-destination", logs, name)
+	testkit.Eventually(t, "two probes of the start", func() bool { return inspected(t, name, "{{len .State.Health.Log}}") == "2" })
+	want(t, "status before it is ready", inspected(t, name, "{{.State.Health.Status}}"), "starting")
+	shared.Must(t, "exec", name, "touch", "/ok")
+	testkit.Eventually(t, "healthy", func() bool {
+		return inspected(t, name, "{{.State.Health.Status}} {{range .State.Health.Log}}{{.Output}}/{{end}}") == "healthy well/well/"
+	})
+	if files, _ := filepath.Glob(logs + "/*"); len(files) != 1 {
+		t.Errorf("files of the probes: %v", files)
+	}
 }
 
 // What has changed outlives the container's end, and is gone with the container.
