@@ -47,11 +47,11 @@ var faultCases = []faultCase{
 	{"volume-rm", [][]string{{"volume", "create", "NAMEvol"}}, []string{"volume", "rm", "NAMEvol"}},
 	{"volume-prune", [][]string{{"volume", "create"}, {"volume", "create"}}, []string{"volume", "prune", "-f"}},
 	{"volume-mount", [][]string{{"volume", "create", "-o", "type=tmpfs", "NAMEvol"}}, []string{"volume", "mount", "NAMEvol"}},
-	{"tmpfs-volume", [][]string{{"volume", "create", "-o", "type=tmpfs", "NAMEvol"}}, []string{"run", "--rm", "--name", "NAME", "-v", "NAMEvol:/x", testkit.Image, "true"}},
+	{"tmpfs-volume", [][]string{{"volume", "create", "-o", "type=tmpfs", "NAMEvol"}}, []string{"run", "--rm", "--name", "NAME", "--network", "none", "-v", "NAMEvol:/x", testkit.Image, "true"}},
 	{"secret-create", nil, []string{"secret", "create", "NAMEsec", "/etc/passwd"}},
 	{"secret-replace", [][]string{{"secret", "create", "NAMEsec", "/etc/group"}}, []string{"secret", "create", "--replace", "NAMEsec", "/etc/passwd"}},
 	{"secret-rm", [][]string{{"secret", "create", "NAMEsec", "/etc/passwd"}}, []string{"secret", "rm", "NAMEsec"}},
-	{"run-secret", [][]string{{"secret", "create", "NAMEsec", "/etc/passwd"}}, []string{"run", "-d", "--name", "NAME", "--secret", "NAMEsec,type=env", "--secret", "NAMEsec", testkit.Image, "sleep", "1000"}},
+	{"run-secret", [][]string{{"secret", "create", "NAMEsec", "/etc/passwd"}}, []string{"run", "-d", "--name", "NAME", "--network", "none", "--secret", "NAMEsec,type=env", "--secret", "NAMEsec", testkit.Image, "sleep", "1000"}},
 }
 
 // Every command is killed with SIGKILL after each of its steps, then with a write that fails there. After that a user's
