@@ -109,7 +109,7 @@ func groups() []cmdkit.Entry {
 			{Names: "cleanup", New: container.Cleanup},
 			{Names: "clone", New: container.Clone},
 			{Names: "runlabel", New: container.RunLabel},
-		}, refused("CRIU can neither save nor restore what runs without root (commit keeps a container's files)", "checkpoint", "restore"), also(containerVerbs(), "ps", "inspect"), refused(noInit, "init"), later("port"))},
+		}, refused("CRIU can neither save nor restore what runs without root (commit keeps a container's files)", "checkpoint", "restore"), also(containerVerbs(), "ps", "inspect"), refused(noInit, "init"))},
 		{Names: "healthcheck", Group: "Check the health of containers", Sub: []cmdkit.Entry{{Names: "run", New: container.HealthCheck}}},
 		{Names: "image", Group: "Work on images", Sub: slices.Concat([]cmdkit.Entry{
 			{Names: "ls list", New: image.List},

@@ -119,7 +119,7 @@ func TestRunErrors(t *testing.T) {
 		"--security-opt foo=1 img":                `invalid --security-opt "foo=1": there is no such option`,
 		"--log-driver bogus img":                  `invalid --log-driver "bogus"`,
 		"--log-opt foo=1 img":                     `log option`,
-		"--platform a/b --os linux img":           "--platform does not go with",
+		"--platform linux/arm --os linux img":     "--platform does not go with",
 		"--no-healthcheck --health-cmd x img":     "--no-healthcheck does not go with",
 		"--stop-signal FOO img":                   `invalid --stop-signal "FOO"`,
 		"--pull sometimes img":                    `invalid --pull "sometimes": it is one of`,
@@ -171,7 +171,7 @@ func TestRowText(t *testing.T) {
 func TestLinePrefixer(t *testing.T) {
 	var out bytes.Buffer
 	var lock sync.Mutex
-	p := prefixed(&lock, &out, "web")
+	p := prefixed(&lock, &out, "web | ")
 	for _, s := range []string{"a", "b\nc\nd", "", "e"} {
 		p.Write([]byte(s))
 	}
