@@ -70,6 +70,12 @@ func takes(driver string) (names string, ok bool) {
 	return "", false
 }
 
+// Takes says whether a driver has the option.
+func Takes(driver, option string) bool {
+	names, _ := takes(driver)
+	return hasWord(names, option)
+}
+
 // defaults are a driver's options where none are given.
 func defaults(driver string) Options {
 	o := Options{MaxFile: 1, BufferSize: DefaultBuffer}

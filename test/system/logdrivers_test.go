@@ -157,3 +157,14 @@ func TestLogsOfSeveralNamed(t *testing.T) {
 		t.Errorf("%q", out)
 	}
 }
+
+// A default of containers.conf is for the drivers that know it.
+func TestLogSizeOfContainersConf(t *testing.T) {
+	t.Parallel()
+	s, name := confStore(t, "[containers]\nlog_size_max = 4096\n"), shared.Name(t)
+	s.Must(t, "create", "--name", name, testkit.Image, "true")
+	if got := field(t, name, `{{index .HostConfig.LogConfig.Config "max-size"}}`); got != "4096" {
+		t.Errorf("max-size %q", got)
+	}
+	s.Must(t, "run", "--rm", "--log-driver", "none", testkit.Image, "true")
+}

@@ -36,6 +36,12 @@ func logDriver(s string) (string, error) {
 	return s, values.OneOf(s, strings.Split(logdriver.Drivers, "|")...)
 }
 
+// takesLogOpt says whether the log driver has the option. One of containers.conf is for the drivers that do.
+func (w *wish) takesLogOpt(option string) bool {
+	name, _, _ := strings.Cut(option, "=")
+	return logdriver.Takes(w.Config.Log.Driver, name)
+}
+
 // finishLog settles the log: a relative path is the caller's.
 func (w *wish) finishLog() error {
 	log := &w.Config.Log

@@ -81,7 +81,7 @@ func (w *wish) applyFlags(env *cmdkit.Env, defaults []containersconf.Flag) error
 		case given[d.Name] && d.Name != "device":
 			continue
 		}
-		if f == nil || f.Refusal("") != "" {
+		if f == nil || f.Refusal("") != "" || d.Name == "log-opt" && !w.takesLogOpt(d.Value) {
 			continue
 		}
 		if err := f.Set(d.Value); err != nil {
