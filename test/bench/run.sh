@@ -14,7 +14,7 @@ if [ -z "${BENCH_DIR:-}" ]; then
   base=/var/tmp
   BENCH_DIR=$(mktemp -d $base/wherry-bench.XXXXXX)
   export BENCH_DIR
-  "$go" build -trimpath -buildvcs=false -tags "$TAGS" -o "$BENCH_DIR/bench" ./test/bench
+  CGO_ENABLED=0 "$go" build -trimpath -buildvcs=false -tags "$TAGS" -o "$BENCH_DIR/bench" ./test/bench # it goes into containers, too
   test/setup/image.sh busybox "$BENCH_DIR/busybox.tar"
   printf '[containers]\nlog_driver = "k8s-file"\n[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n' >"$BENCH_DIR/containers.conf"
   mkdir -p "$BENCH_DIR"/{home,tiny,bundle/rootfs,crun,registry}
