@@ -15,6 +15,9 @@ const (
 	smallDirs  = 200
 )
 
+// pair are the peers of rows that take long.
+var pair = []string{"wherry", "podman"}
+
 // fileRows are those of the verbs over a container's file system. They work on the idle container.
 func fileRows(at places) []row {
 	source := func(p *peer, name string) string { return filepath.Join(filepath.Dir(p.tarball), name) }
@@ -27,9 +30,9 @@ func fileRows(at places) []row {
 		}
 	}
 	return []row{
-		{name: "cpbig", title: "cp of 1 GB into a container and out again", rounds: 3, peers: engines, prepare: func(*peer) error { return writeBig(at.dir) },
+		{name: "cpbig", title: "cp of 1 GB into a container and out again", rounds: 3, peers: pair, prepare: func(*peer) error { return writeBig(at.dir) },
 			job: both("big"), after: clean, against: noSlowerThan("podman")},
-		{name: "cpsmall", title: fmt.Sprintf("cp of %d small files into a container and out again", smallFiles), rounds: 3, peers: engines,
+		{name: "cpsmall", title: fmt.Sprintf("cp of %d small files into a container and out again", smallFiles), rounds: 3, peers: pair,
 			prepare: func(*peer) error { return writeSmall(at.dir) }, job: both("small"), after: clean, against: noSlowerThan("podman")},
 		{name: "diff", title: "diff of a container with 2000 new files", peers: engines, prepare: fillIdle,
 			job: func(p *peer, _ int) job { return once(p.cmd("diff", idle)) }, against: noSlowerThan("podman")},
@@ -56,7 +59,7 @@ func outDir(p *peer) string { return "/tmp/wherry-bench-out-" + p.name }
 func rmRow() row {
 	name := func(i int) string { return "bench-r" + strconv.Itoa(i) }
 	return row{
-		name: "rmf", title: "rm -f of 100 running containers, 8 at once", limit: 900 * time.Millisecond, rounds: 1, peers: engines,
+		name: "rmf", title: "rm -f of 100 running containers, 8 at once", limit: 900 * time.Millisecond, rounds: 1, peers: pair,
 		prepare: func(p *peer) error {
 			start := job{Parallel: 8}
 			for i := range 100 {
@@ -78,7 +81,7 @@ func rmRow() row {
 // pruneRow takes the 1000 containers of the rows before it away. Podman gets as many first.
 func pruneRow() row {
 	fill := psRow("", 1000, 0, nil).prepare
-	return row{name: "prune", title: "system prune of 1000 containers", rounds: 1, peers: []string{"wherry", "podman"}, prepare: fill,
+	return row{name: "prune", title: "system prune of 1000 containers", rounds: 1, peers: pair, prepare: fill,
 		job: func(p *peer, _ int) job { return once(p.cmd("system", "prune", "-f")) }, against: noSlowerThan("podman")}
 }
 
