@@ -183,16 +183,6 @@ func TestNamesAndPortsSurviveKilledNet(t *testing.T) {
 	testkit.Eventually(t, "the port answers", func() bool { return hear("127.0.0.1:"+port) == "hello" })
 }
 
-func TestNetEndsWithTheLastContainer(t *testing.T) {
-	t.Parallel()
-	s := ownStore(t)
-	net := bridged(t, s, "-n")
-	name := on(t, s, net, "")
-	pid := netPid(t, s)
-	s.Must(t, "rm", "-f", "-t", "0", name)
-	testkit.Eventually(t, "wherry-net has ended", func() bool { return !alive(pid) })
-}
-
 // Connect and disconnect change what a running container can look up, both ways.
 func TestNamesFollowConnectAndDisconnect(t *testing.T) {
 	t.Parallel()
