@@ -353,6 +353,7 @@ func (m *Manager) detachWritten(id string) error {
 
 // dropUnwritten removes the leases and cached results of a start that was killed before it wrote of them.
 func (m *Manager) dropUnwritten(id string) {
+	m.dir.RemoveAttachment(id)
 	leases := filepath.Join(string(m.dir), "leases")
 	networks, _ := os.ReadDir(leases)
 	for _, network := range networks {

@@ -198,8 +198,11 @@ func (d Dir) AttachmentFile(id string) string { return path(d.Attachments(), id)
 // WriteAttachment replaces the attachment of a.ID. The caller holds the container's lock.
 func (d Dir) WriteAttachment(a *Attachment) error { return write(d.Attachments(), a.ID, a) }
 
-// RemoveAttachment is done when there is none.
-func (d Dir) RemoveAttachment(id string) error { return remove(d.Attachments(), id) }
+// RemoveAttachment is done when there is none. What a killed writer has left goes too.
+func (d Dir) RemoveAttachment(id string) error {
+	os.Remove(temporary(d.AttachmentFile(id)))
+	return remove(d.Attachments(), id)
+}
 
 // Attachment reads one attachment, alive or not; fs.ErrNotExist when there is none.
 func (d Dir) Attachment(id string) (*Attachment, error) {
@@ -302,7 +305,7 @@ func Write(path string, v any) error {
 // replace puts data in the place of the file in one step. Unlike atomicfile it names no file at its fault points: these
 // have ids in their names.
 func replace(path string, data []byte) error {
-	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tmp")
+	tmp := temporary(path)
 	err := faultpoint.Err("network.write")
 	if err == nil {
 		err = os.WriteFile(tmp, data, 0o600)
@@ -316,6 +319,11 @@ func replace(path string, data []byte) error {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
+}
+
+// temporary is the name that a file has until it is whole.
+func temporary(path string) string {
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tmp")
 }
 
 func write(dir, name string, v any) error { return Write(path(dir, name), v) }

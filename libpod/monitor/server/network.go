@@ -27,6 +27,7 @@ func (s *Server) dropNetwork() {
 	}
 	faultpoint.Hit("monitor.leases")
 	if len(attachment.AtEnd) == 0 {
+		os.Remove(filepath.Join(filepath.Dir(s.job.Network), "."+filepath.Base(s.job.Network)+".tmp")) // of a killed writer
 		os.Remove(s.job.Network)
 		return
 	}
