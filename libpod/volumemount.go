@@ -108,6 +108,7 @@ func (s *startup) fillVolume(ctx context.Context, rec *volumeRecord, m record.Mo
 
 // holder is a process in whose mount namespace a volume is mounted.
 type holder struct {
+	ID    string // of the container; Pid is its monitor
 	Pid   int
 	Start uint64
 	Path  string
@@ -148,7 +149,7 @@ func (s *startup) mountVolume(rec *volumeRecord, v volumeMount) (place string, f
 	if err != nil {
 		return "", false, err
 	}
-	return place, !shared && isEmptyDir(place), e.writeHolders(name, append(holders, holder{s.monitor.Pid, start, place}))
+	return place, !shared && isEmptyDir(place), e.writeHolders(name, append(holders, holder{s.c.ID, s.monitor.Pid, start, place}))
 }
 
 // volumeData is the directory of a volume without options.
@@ -165,14 +166,20 @@ func (e *Engine) holdersFile(name string) string {
 	return filepath.Join(e.dirs.VolumeRun(), name, "holders.json")
 }
 
-// volumeHolders are the processes that live of those that have the volume mounted.
+// volumeHolders are those that have the volume mounted and are not at their end: a monitor outlives its container a little.
 func (e *Engine) volumeHolders(name string) []holder {
 	data, err := os.ReadFile(e.holdersFile(name))
 	var holders []holder
 	if err != nil || json.Unmarshal(data, &holders) != nil {
 		return nil
 	}
-	return slices.DeleteFunc(holders, func(h holder) bool { return !procs.Alive(h.Pid, h.Start) })
+	return slices.DeleteFunc(holders, func(h holder) bool { return !procs.Alive(h.Pid, h.Start) || !e.claimsToRun(h.ID) })
+}
+
+// claimsToRun tells whether the container is started, or being started; what its record claims is enough here.
+func (e *Engine) claimsToRun(id string) bool {
+	c, err := e.load(id)
+	return err == nil && c.state.Status != record.Created && c.state.Status != record.Exited
 }
 
 func (e *Engine) writeHolders(name string, holders []holder) error {
@@ -306,7 +313,7 @@ func (e *Engine) unmountVolume(name string) error {
 			return fmt.Errorf("unmount volume %q: %w", name, err)
 		}
 	}
-	if len(e.volumeHolders(name)) == 0 {
+	if !e.volumes.Complete(name) || len(e.volumeHolders(name)) == 0 {
 		dir := filepath.Dir(place) // nothing in it is removed recursively: something may be mounted below
 		for _, path := range []string{e.holdersFile(name), filepath.Join(dir, ".holders.json.tmp"), place, dir} {
 			os.Remove(path) // on tmpfs: what stays does no harm
