@@ -43,7 +43,26 @@ func TestBuild(t *testing.T) {
 		"user too large":  {func(in *Input) { in.User.UID = 70000 }, "user id 70000 is not in this user namespace", ""},
 		"group too large": {func(in *Input) { in.User.Groups = []uint32{5, 70000}; in.Host.GIDs = in.Host.UIDs }, "group id 70000 is not in", ""},
 		"user":            {func(in *Input) { in.User.UID = 5 }, `"uid":5`, `"effective"`},
-		"label":           {func(in *Input) { in.Config.Security.Label = []string{"type:x"} }, "does not run SELinux", ""},
+		"pid host":        {func(in *Input) { in.Config.Namespaces.PID = "host" }, `{"destination":"/proc","type":"bind","source":"/proc"`, `"type":"pid"`},
+		"joined pid":      {func(in *Input) { in.Config.Namespaces.PID = "ns:/x"; in.Joined.PID = "/n" }, `{"type":"pid","path":"/n"}`, ""},
+		"ipc none":        {func(in *Input) { in.Config.Namespaces.IPC = "none" }, `"type":"ipc"`, "/dev/shm"},
+		"ipc host":        {func(in *Input) { in.Config.Namespaces.IPC = "host"; in.Joined.Shm = "/dev/shm" }, `{"destination":"/dev/shm","type":"bind","source":"/dev/shm"`, "mqueue"},
+		"uts host":        {func(in *Input) { in.Config.Namespaces.UTS = "host"; in.Host.Hostname = "box" }, `"HOSTNAME=box"`, `"hostname"`},
+		"joined user":     {func(in *Input) { in.Joined = Joined{User: "/n", UIDs: in.Host.UIDs, GIDs: in.Host.UIDs} }, `{"type":"user","path":"/n"}`, `"uidMappings"`},
+		"settled ids": {func(in *Input) {
+			in.Config.Namespaces.UIDMap = []specs.LinuxIDMapping{{HostID: 5, Size: 9}}
+			in.Config.Namespaces.GIDMap = in.Config.Namespaces.UIDMap
+		}, `"uidMappings":[{"containerID":0,"hostID":5,"size":9}]`, "gid=5,"},
+		"sysctl": {func(in *Input) {
+			in.Config.Namespaces.Sysctls = map[string]string{"net.x": "1", "kernel.domainname": "d"}
+		}, `"domainname":"d"`, `"kernel.domainname"`},
+		"sysctl of host": {func(in *Input) {
+			in.Config.Namespaces.Sysctls = map[string]string{"kernel.sem": "1"}
+			in.Config.Namespaces.IPC = "host"
+		}, "--sysctl kernel.sem does not go with --ipc host", ""},
+		"systemd":   {func(in *Input) { in.Config.Process.Systemd = true }, `"container=oci"`, ""},
+		"time zone": {func(in *Input) { in.Files.Localtime = "/z" }, `{"destination":"/etc/localtime","type":"bind","source":"/z"`, ""},
+		"label":     {func(in *Input) { in.Config.Security.Label = []string{"type:x"} }, "does not run SELinux", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := input()
