@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"os"
 	"time"
@@ -11,10 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// idle is how long a caller may be silent; maxCallers how many are served at a time, the rest waits in the backlog.
 const (
-	idle       = 10 * time.Second
-	maxCallers = 32
+	idle       = 10 * time.Second      // a caller may be silent
+	maxCallers = 32                    // served at a time; the rest waits in the backlog
+	pause      = 20 * time.Millisecond // after an accept that failed
 )
 
 // Serve answers requests on l with handle until l is closed. Only processes of our own user are heard.
@@ -23,8 +24,13 @@ func Serve(ctx context.Context, l *net.UnixListener, handle func(context.Context
 	for {
 		free <- struct{}{}
 		conn, err := l.AcceptUnix()
-		if err != nil {
-			return err
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if err != nil { // out of descriptors, say: some come back
+			<-free
+			time.Sleep(pause)
+			continue
 		}
 		go func() {
 			defer func() { <-free }()

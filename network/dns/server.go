@@ -26,6 +26,8 @@ const (
 	maxTCP      = 64  // connections
 	maxForwards = 128 // questions under way to the host's resolvers
 	maxPacket   = 4096
+	// pause keeps the library from asking again at once after an accept that failed for want of descriptors.
+	pause = 20 * time.Millisecond
 )
 
 // Config is what a Server needs.
@@ -150,6 +152,9 @@ func (l *limited) Accept() (net.Conn, error) {
 	conn, err := l.TCPListener.Accept()
 	if err != nil {
 		<-l.free
+		if !errors.Is(err, net.ErrClosed) {
+			time.Sleep(pause)
+		}
 		return nil, err
 	}
 	return &counted{Conn: conn, done: sync.OnceFunc(func() { <-l.free })}, nil
