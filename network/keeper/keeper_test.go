@@ -118,7 +118,7 @@ func lookUp(c *nettest.Container, name string) string {
 		return err.Error()
 	}
 	defer conn.Close()
-	client := dns.Client{Timeout: time.Second}
+	client := dns.Client{Timeout: 5 * time.Second}
 	reply, _, err := client.ExchangeWithConn(query, &dns.Conn{Conn: conn})
 	if err != nil {
 		return err.Error()
@@ -153,7 +153,7 @@ func TestAskedThingsAreDoneWhenAnswered(t *testing.T) {
 	w.Network(state.Network{Name: "late"}, "10.99.0.1/24")
 	late := w.Container(state.Attachment{ID: id("c"), Name: "late"}, []string{"late", "10.99.0.2/24"})
 	call(t, w, control.Request{Op: control.Reload})
-	conn, err := late.DialTCP(netip.MustParseAddrPort("10.99.0.1:53"), nssocket.Origin{}, time.Now().Add(time.Second))
+	conn, err := late.DialTCP(netip.MustParseAddrPort("10.99.0.1:53"), nssocket.Origin{}, time.Now().Add(5*time.Second))
 	if err != nil {
 		t.Fatalf("no names on the new network: %v", err)
 	}
