@@ -25,7 +25,10 @@ func TestApplyChange(t *testing.T) {
 		`VOLUME /a /b`:                        `{"Volumes":{"/a":{},"/b":{}}}`,
 		`WORKDIR /a/../b/`:                    `{"WorkingDir":"/b"}`,
 		`STOPSIGNAL SIGQUIT`:                  `{"StopSignal":"SIGQUIT"}`,
-		`ONBUILD RUN x`:                       `{"OnBuild":["RUN x"]}`,
+		`HEALTHCHECK NONE`:                    `{"Healthcheck":{"Test":["NONE"]}}`,
+		`HEALTHCHECK --interval=2s --retries=4 CMD ["a","b"]`: `{"Healthcheck":{"Test":["CMD","a","b"],"Interval":2000000000,"Retries":4}}`,
+		`healthcheck cmd check it`:                            `{"Healthcheck":{"Test":["CMD-SHELL","check it"]}}`,
+		`ONBUILD RUN x`:                                       `{"OnBuild":["RUN x"]}`,
 	} {
 		var c store.ProcessConfig
 		if err := ApplyChange(&c, change); err != nil {
@@ -51,7 +54,7 @@ func TestChangesAddUp(t *testing.T) {
 }
 
 func TestChangesRefused(t *testing.T) {
-	for _, change := range []string{"", "RUN ls", "CMD", "ENV", "ENV A", `ENV A="x`, "ENV =x", "ENV a=1 b", "EXPOSE x", "EXPOSE 0", "EXPOSE 90-80", "EXPOSE 70000", "EXPOSE 80/icmp", `VOLUME [""]`, `ENV ""`} {
+	for _, change := range []string{"", "RUN ls", "CMD", "ENV", "ENV A", `ENV A="x`, "ENV =x", "ENV a=1 b", "EXPOSE x", "EXPOSE 0", "EXPOSE 90-80", "EXPOSE 70000", "EXPOSE 80/icmp", `VOLUME [""]`, `ENV ""`, "HEALTHCHECK", "HEALTHCHECK CMD", "HEALTHCHECK NONE x", "HEALTHCHECK --nope=1 CMD x", "HEALTHCHECK --interval=x CMD y", "HEALTHCHECK --retries=-1 CMD y", "HEALTHCHECK CMD []"} {
 		var c store.ProcessConfig
 		err := ApplyChange(&c, change)
 		if err == nil {
@@ -63,7 +66,7 @@ func TestChangesRefused(t *testing.T) {
 }
 
 func FuzzApplyChange(f *testing.F) {
-	for _, seed := range []string{`CMD ["a"]`, `ENV A=1 B="x y"`, "EXPOSE 1-9/udp", `LABEL a="b\"c"`, "VOLUME [\"/a\"]", "WORKDIR a"} {
+	for _, seed := range []string{`CMD ["a"]`, `ENV A=1 B="x y"`, "EXPOSE 1-9/udp", `LABEL a="b\"c"`, "VOLUME [\"/a\"]", "WORKDIR a", "HEALTHCHECK --timeout=1s CMD [\"x\"]"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, change string) {
