@@ -77,14 +77,16 @@ func (e *Engine) rowTest(ctx context.Context, key, value string) (rowTest, error
 		return healthTest(value)
 	case "restart-policy", "command", "should-start-on-boot", "is-task":
 		return wishTest(key, value)
-	case "pod", "publish", "expose":
+	case "publish", "expose":
+		return portTest(key, value)
+	case "pod":
 		return nil, errdefs.New(errdefs.ErrUnsupported, "filter %q is not there yet", key)
 	}
 	return nil, errdefs.New(errdefs.ErrInvalid, "unknown filter %q (%s)", key, filterKeys)
 }
 
 // filterKeys are the keys that rowTest knows.
-const filterKeys = "id, name, label, label!, status, exited, ancestor, before, since, until, volume, network, health, command, restart-policy, should-start-on-boot, is-task"
+const filterKeys = "id, name, label, label!, status, exited, ancestor, before, since, until, volume, network, health, command, restart-policy, should-start-on-boot, publish, expose, is-task"
 
 func healthTest(value string) (rowTest, error) {
 	if !slices.Contains([]string{"starting", "healthy", "unhealthy", "none"}, value) {
@@ -180,4 +182,31 @@ func parseWhen(key, value string) (time.Time, error) {
 		return limit, errdefs.New(errdefs.ErrInvalid, "invalid filter %s=%s (a duration as 24h, or a time as 2026-01-31T15:04:05Z)", key, value)
 	}
 	return limit, nil
+}
+
+// portTest matches published ports of containers that run: publish by the port of the host, expose by that of the
+// container. The value is PORT[-PORT][/PROTOCOL].
+func portTest(key, value string) (rowTest, error) {
+	ports, protocol, withProtocol := strings.Cut(value, "/")
+	first, last, isRange := strings.Cut(ports, "-")
+	if !isRange {
+		last = first
+	}
+	from, err := strconv.ParseUint(first, 10, 16)
+	to, endErr := strconv.ParseUint(last, 10, 16)
+	if err != nil || endErr != nil || from > to {
+		return nil, errdefs.New(errdefs.ErrInvalid, "invalid filter %s=%s (a port, as 80, 8000-8010 or 53/udp)", key, value)
+	}
+	return func(s *Summary) bool {
+		for _, p := range s.Ports {
+			port := uint64(p.HostPort)
+			if key == "expose" {
+				port = uint64(p.ContainerPort)
+			}
+			if port >= from && port <= to && (!withProtocol || p.Protocol == protocol) {
+				return true
+			}
+		}
+		return false
+	}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -203,6 +204,9 @@ func TestInfoAndVersion(t *testing.T) {
 		t.Errorf("info: %+v %v", info, err)
 	}
 	want(t, "info", shared.Must(t, "system", "info", "-f", "{{.OSType}}"), "linux")
+	if host := shared.Must(t, "info", "-f", "{{.Host.Arch}} {{.Host.OCIRuntime.Name}} {{.Host.Security.Rootless}}"); host != runtime.GOARCH+" "+shared.Must(t, "info", "-f", "{{.DefaultRuntime}}")+" "+shared.Must(t, "info", "-f", "{{.Rootless.Rootless}}") {
+		t.Errorf("Podman's fields: %s", host)
+	}
 	want(t, "version", shared.Must(t, "version", "-f", "{{.Client.Version}}"), shared.Must(t, "version", "--format", "{{.Server.Version}}"))
 	var version struct {
 		Client struct{ Version, ApiVersion string }

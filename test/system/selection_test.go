@@ -161,6 +161,7 @@ func TestStartFlags(t *testing.T) {
 	if strings.Contains(inside(t, "uname -m"), "x86_64") && machine != "i686" {
 		t.Errorf("personality: %s", machine)
 	}
+	shared.MustFail(t, 125, "there is no directory", "run", "--pidfile", filepath.Join(base, "none", "pid"), testkit.Image, "true")
 	shared.MustFail(t, 125, "LINUX, LINUX32", "run", "--personality", "DOS", testkit.Image)
 	shared.MustFail(t, 125, `no container "nope"`, "run", "--requires", "nope", testkit.Image)
 	shared.MustFail(t, 125, "labels of images are not read", "run", "--seccomp-policy", "image", testkit.Image)

@@ -2,11 +2,13 @@ package container
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit/values"
+	"golang.org/x/sys/unix"
 )
 
 // startFlags are what goes with each start of the container, and Docker's and Podman's that wherry will not have.
@@ -14,8 +16,13 @@ func (w *wish) startFlags() []cli.Flag {
 	l := &w.Config.Lifecycle
 	path := func(p *string) func(string) error {
 		return func(s string) (err error) {
-			*p, err = filepath.Abs(s)
-			return err
+			if *p, err = filepath.Abs(s); err != nil {
+				return err
+			}
+			if info, err := os.Stat(filepath.Dir(*p)); err != nil || !info.IsDir() {
+				return fmt.Errorf("there is no directory %s", filepath.Dir(*p))
+			}
+			return unix.Access(filepath.Dir(*p), unix.W_OK)
 		}
 	}
 	flags := []cli.Flag{

@@ -48,7 +48,7 @@ func List(env *cmdkit.Env) *cli.Command {
 func (opts *listOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		cmdkit.Bool(&opts.All, "all a", "Also those that do not run"),
-		cmdkit.Filters(&opts.Filters, "filter f", "Only containers for which `KEY=VALUE` holds: id, name, label, status, exited, ancestor, volume, before, since, until, health, network, command, restart-policy, should-start-on-boot"),
+		cmdkit.Filters(&opts.Filters, "filter f", "Only containers for which `KEY=VALUE` holds: id, name, label, status, exited, ancestor, volume, before, since, until, health, network, publish, expose, command, restart-policy, should-start-on-boot"),
 		cmdkit.String(&opts.format, "format", "Print as `table|json|TEMPLATE`"),
 		cmdkit.Int(&opts.Last, "last n", "The newest `NUMBER`, whatever their status"),
 		cmdkit.Bool(&opts.latest, "latest l", "The newest one, whatever its status"),

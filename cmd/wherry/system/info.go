@@ -47,6 +47,29 @@ type report struct {
 	Store             rootfs.Detection
 	Rootless          rootless.Status
 	Warnings          []string
+	Host              hostReport // Podman's
+}
+
+// hostReport are fields of Podman's `info` that scripts look for.
+type hostReport struct {
+	Arch, OS, Kernel, Hostname    string
+	CPUs                          int
+	MemTotal                      int64
+	CgroupManager, CgroupsVersion string
+	OCIRuntime                    struct{ Name, Path string }
+	Security                      struct {
+		Rootless       bool
+		SECCOMPEnabled bool
+	}
+}
+
+// host repeats what Podman's templates call by other names.
+func (r *report) host() (h hostReport) {
+	h.Arch, h.OS, h.Kernel, h.Hostname, h.CPUs, h.MemTotal = r.Architecture, r.OSType, r.KernelVersion, r.Name, r.NCPU, r.MemTotal
+	h.CgroupManager, h.CgroupsVersion = r.CgroupDriver, "v"+r.CgroupVersion
+	h.OCIRuntime.Name, h.OCIRuntime.Path = r.DefaultRuntime, r.RuntimePath
+	h.Security.Rootless, h.Security.SECCOMPEnabled = r.Rootless.Rootless, true
+	return h
 }
 
 // Info is `wherry info`.
@@ -106,6 +129,7 @@ func collect(ctx context.Context, env *cmdkit.Env) (*report, error) {
 	if warning := facts.Warning(); warning != "" {
 		r.Warnings = append(r.Warnings, warning)
 	}
+	r.Host = r.host()
 	return r, nil
 }
 
