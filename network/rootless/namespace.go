@@ -181,6 +181,7 @@ func (o Options) create() (*os.File, error) {
 		}
 	}
 	stop(o.Dir.UplinkFile())
+	stopUnrecorded(o.Dir)
 	stop(o.Dir.NetFile())
 	ns, err := NewNamespace(true)
 	if err != nil {
@@ -260,9 +261,16 @@ func (o Options) startUplink(ctx context.Context, inode uint64) error {
 		return nil
 	}
 	stop(o.Dir.UplinkFile())
-	pidFile := filepath.Join(string(o.Dir), "uplink.pid")
-	os.Remove(pidFile)
-	if err := uplink.Start(ctx, uplink.Options{NetNS: o.Dir.Namespace(), PidFile: pidFile, Group: o.Group}); err != nil {
+	pidFile := uplinkPid(o.Dir)
+	stopUnrecorded(o.Dir)
+	start := func() error {
+		return uplink.Start(ctx, uplink.Options{NetNS: o.Dir.Namespace(), PidFile: pidFile, Group: o.Group})
+	}
+	err := start()
+	if err != nil && ctx.Err() == nil && awaitUnrecorded(o.Dir) {
+		err = start() // that of a killed command was in the way
+	}
+	if err != nil {
 		return err
 	}
 	pid, err := uplink.Pid(pidFile)
@@ -322,6 +330,7 @@ func End(dir state.Dir) (ended bool, err error) {
 	_, err = os.Lstat(dir.Namespace())
 	own := err == nil // else the host's, whose bridges stay
 	stop(dir.UplinkFile())
+	stopUnrecorded(dir)
 	faultpoint.Hit("network.ending")
 	if err := os.Remove(dir.Namespace()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, fmt.Errorf("let the network namespace go: %w", err)
