@@ -68,6 +68,7 @@ func hears(t *testing.T, s *testkit.Store, network, address, port string) string
 		"for i in 1 2 3 4 5; do timeout 2 nc -w 1 "+address+" "+port+" </dev/null | head -n 1 | grep . && break; done").Out()
 }
 
+// flag: run --network
 func TestBridgeSiblings(t *testing.T) {
 	t.Parallel()
 	name := server(t, shared, "--network", "bridge")
@@ -85,6 +86,7 @@ func TestBridgeReachesTheWorldButNotTheHostsLoopback(t *testing.T) {
 	}
 }
 
+// flag: run --network-alias
 func TestNetworkNames(t *testing.T) {
 	t.Parallel()
 	net := networkFor(t, shared)
@@ -129,6 +131,7 @@ func TestInternalNetwork(t *testing.T) {
 	want(t, "out by a route of its own", got, "")
 }
 
+// flag: run --ip --mac-address
 func TestAddressesAndInterfaces(t *testing.T) {
 	t.Parallel()
 	a, b := networkFor(t, shared, "--subnet", "10.201.7.0/24", "--ip-range", "10.201.7.128/25"), networkFor(t, shared, "--ipv6", "--interface-name", "wtest0")
@@ -172,6 +175,7 @@ func TestSharedNetworkOfAContainer(t *testing.T) {
 	want(t, "by path", hears(t, shared, "ns:/proc/"+pid+"/ns/net", "127.0.0.1", "80"), "hello")
 }
 
+// flag: run --link --no-hostname --no-hosts
 func TestHostFilesOnNetworks(t *testing.T) {
 	t.Parallel()
 	net := networkFor(t, shared)
@@ -213,6 +217,7 @@ func freePort(t *testing.T) string {
 	return port
 }
 
+// flag: run --publish
 func TestPublishedPort(t *testing.T) {
 	t.Parallel()
 	port := freePort(t)
@@ -233,6 +238,7 @@ func TestPublishedPort(t *testing.T) {
 	testkit.Eventually(t, "the port answers again", func() bool { return fetch("127.0.0.1:"+port) == "hello" })
 }
 
+// flag: run --expose --publish-all
 func TestPublishAllAndRandomPorts(t *testing.T) {
 	t.Parallel()
 	name := server(t, shared, "--network", "bridge", "-P", "--expose", "80", "-p", "81")
