@@ -66,6 +66,9 @@ func flagSections(t *testing.T) []flagtable.Section {
 			if ours := flags[f.Name]; ours != nil {
 				row.Known, row.Refusal = true, ours.Refusal("--"+f.Name)
 				row.Tests = append(slices.Clone(row.Tests), marks[c.Path][ours.Name]...)
+				if c.Path == "create" && len(row.Tests) == 0 {
+					row.Tests = slices.Clone(marks["run"][ours.Name])
+				}
 				slices.Sort(row.Tests)
 				row.Tests = slices.Compact(row.Tests)
 			}
