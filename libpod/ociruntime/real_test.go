@@ -368,8 +368,7 @@ func TestCompiledFilter(t *testing.T) {
 		waitPid(t, pid)
 		b.cleanup()
 	}
-	tree, err := seccomp.Tree(filters["section"])
-	if err != nil || string(tree) != string(filters["annotation"]) {
+	if tree, err := seccomp.Tree(filters["section"]); err != nil || string(tree) != string(filters["annotation"]) {
 		t.Errorf("the annotation does not give the section's filter as a tree: %v", err)
 	}
 }
