@@ -48,7 +48,7 @@ func Network(s string) (record.Network, error) {
 	if strings.Contains(mode, "=") { // --network name=web,alias=db, Docker's long form
 		name, options = longForm(s)
 	}
-	if name == "default" || name == "" && !has {
+	if name == "default" || s == "" {
 		name = "bridge"
 	}
 	if err := Name(name); err != nil {

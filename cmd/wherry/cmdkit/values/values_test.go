@@ -262,12 +262,8 @@ func TestNames(t *testing.T) {
 		got, err := Device(in)
 		check(t, in, got, err, want)
 	}
-	for in, want := range map[string]string{"a:1.2.3.4": "a:1.2.3.4", "a:::1": "a:::1", "a=[::1]": "a:::1", "a": "error", "a:x": "error", "a:host-gateway": "error"} {
+	for in, want := range map[string]string{"a:1.2.3.4": "a:1.2.3.4", "a:::1": "a:::1", "a=[::1]": "a:::1", "a": "error", "a:x": "error", "a:host-gateway": "a:host-gateway"} {
 		got, err := AddHost(in)
-		check(t, in, got, err, want)
-	}
-	for in, want := range map[string]string{"none": "none", "default": "private", "bridge": "error: bridge is not there yet", "mynet": "error: networks of your own"} {
-		got, err := Network(in)
 		check(t, in, got, err, want)
 	}
 	for in, want := range map[string]string{"linux/arm/v7": "<nil>", "linux": "<nil>", "windows/amd64": "error", "linux//": "error"} {
