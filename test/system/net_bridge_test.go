@@ -131,7 +131,7 @@ func TestInternalNetwork(t *testing.T) {
 	want(t, "out by a route of its own", got, "")
 }
 
-// flag: run --ip --mac-address
+// flag: run --ip --ip6 --mac-address
 func TestAddressesAndInterfaces(t *testing.T) {
 	t.Parallel()
 	a, b := networkFor(t, shared, "--subnet", "10.201.7.0/24", "--ip-range", "10.201.7.128/25"), networkFor(t, shared, "--ipv6", "--interface-name", "wtest0")
