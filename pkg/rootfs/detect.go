@@ -24,7 +24,7 @@ type Detection struct {
 	Fresh  bool   // found just now: the time to print Note, which is said once
 }
 
-const probeVersion = 1
+const probeVersion = 2
 
 // probed is a Detection with what it depends on.
 type probed struct {
@@ -172,6 +172,9 @@ func tryHere(ctx context.Context, dir, driver string) error {
 			return err
 		}
 	}
+	// fuse-overlayfs 1.10 cannot look into the directory of another user where there are no extended attributes. With
+	// one id mapped, or on NFS, there is no other user.
+	os.Chown(s.Lower[1]+"/kept", 1, 1)
 	if err := Mount(ctx, s); err != nil {
 		return errors.Unwrap(err)
 	}

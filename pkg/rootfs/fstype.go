@@ -14,6 +14,7 @@ var fsNames = map[uint32]string{
 	unix.SMB_SUPER_MAGIC: "SMB", 0xff534d42: "CIFS", 0xfe534d42: "SMB2", 0x2fc12fc1: "ZFS",
 	unix.MSDOS_SUPER_MAGIC: "FAT", unix.F2FS_SUPER_MAGIC: "F2FS", unix.AFS_SUPER_MAGIC: "AFS",
 	unix.CEPH_SUPER_MAGIC: "Ceph", 0x0bd00bd0: "Lustre", 0xca451a4e: "bcachefs", 0x47504653: "GPFS",
+	unix.RAMFS_MAGIC: "ramfs",
 }
 
 func fsType(path string) string {
