@@ -71,7 +71,8 @@ func puller(ctx context.Context, env *cmdkit.Env, quiet bool, extra []string) fu
 func hint(ctx context.Context, env *cmdkit.Env, ref string) {
 	_, err := store.Open(env.Dirs).Lookup(ctx, ref)
 	if err != nil && strings.Contains(err.Error(), "did you mean") {
-		fmt.Fprintln(env.Err, "Hint:", err)
+		text, _, _ := strings.Cut(err.Error(), ";") // what would fetch it has just been tried
+		fmt.Fprintln(env.Err, "Hint:", text)
 	}
 }
 

@@ -10,8 +10,15 @@ import (
 )
 
 // Publish parses -p [[IP:][HOSTPORT]:]PORT[/PROTOCOL]; each port may be a range FIRST-LAST. A range of host ports for one
-// port means any of them.
+// port means any of them. Docker's long form is published=HOSTPORT,target=PORT,protocol=PROTOCOL, in any order.
 func Publish(s string) ([]record.Port, error) {
+	if strings.Contains(s, "=") {
+		short, err := shortPort(s)
+		if err != nil {
+			return nil, err
+		}
+		s = short
+	}
 	rest, protocol, err := cutProtocol(s)
 	if err != nil {
 		return nil, err
@@ -45,6 +52,34 @@ func Publish(s string) ([]record.Port, error) {
 		return []record.Port{p}, nil
 	}
 	return nil, fmt.Errorf("the ranges %s and %s differ in length", host, inside)
+}
+
+// shortPort is the short form of a long one. Its mode matters to services only.
+func shortPort(s string) (string, error) {
+	given := map[string]string{}
+	for _, field := range strings.Split(s, ",") {
+		key, value, _ := strings.Cut(field, "=")
+		switch {
+		case key == "mode" && value != "ingress" && value != "host":
+			return "", fmt.Errorf("mode %q: ingress and host are there", value)
+		case key != "mode" && key != "target" && key != "published" && key != "protocol":
+			return "", fmt.Errorf("unknown key %q: target, published, protocol and mode are there", key)
+		case value == "" || given[key] != "":
+			return "", fmt.Errorf("%s wants one value", key)
+		}
+		given[key] = value
+	}
+	short := given["target"]
+	if short == "" {
+		return "", fmt.Errorf("target=PORT, the port in the container, is missing")
+	}
+	if given["published"] != "" {
+		short = given["published"] + ":" + short
+	}
+	if given["protocol"] != "" {
+		short += "/" + given["protocol"]
+	}
+	return short, nil
 }
 
 // eachPort makes one port of each in first to last; host 0 leaves the choice of the host's.
