@@ -31,6 +31,10 @@ packages() { # unit: everything but the checks of the tree and the scenarios
   esac
 }
 
+root_scenarios() { # their names as a regular expression
+  grep -l WHERRY_TEST_ROOT test/system/*_test.go | xargs sed -n 's/^func \(Test[A-Za-z0-9]*\)(t .*/\1/p' | paste -sd'|' | sed 's/.*/^(&)$/'
+}
+
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 failed=0
@@ -53,7 +57,10 @@ if [ "$what" = all ] && [ -z "${RUN:-}${PKG:-}" ]; then
 fi
 if [ "$what" = all ] || [ "$what" = root ]; then
   if [ "$(id -u)" = 0 ]; then
-    WHERRY_TEST_ROOT=1 run root 15m < <(packages root)
+    # Of the scenarios only those of files that ask for root.
+    export WHERRY_TEST_ROOT=1
+    run root 10m < <(packages root | grep -v '^\./test/system$')
+    RUN=${RUN:-$(root_scenarios)} run 'root scenario' 15m <<<./test/system
   else
     say "root tests: skipped, not root"
   fi
