@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sort"
+	"sync"
 	"time"
 
 	"github.com/wherry-containers/wherry/libpod/record"
@@ -32,22 +34,23 @@ type summaryRow struct {
 
 // readAll returns a row for each container as its record has it, and the ids of what a killed process left incomplete.
 func (e *Engine) readAll() (rows []*summaryRow, incomplete []string, err error) {
+	path := filepath.Join(e.dirs.Cache(), summaryFile)
+	reading := make(chan map[string]*summaryRow, 1)
+	go func() { reading <- readSummaries(path) }()
 	ids, err := e.containers.IDs()
 	if err != nil {
 		return nil, nil, err
 	}
-	path := filepath.Join(e.dirs.Cache(), summaryFile)
-	known := readSummaries(path)
-	root, err := os.Open(e.dirs.Containers())
+	stamps, err := changeTimes(e.dirs.Containers(), ids)
 	if err != nil {
 		return nil, nil, ignoreMissing(err)
 	}
-	defer root.Close()
+	known := <-reading
 	rows = make([]*summaryRow, 0, len(ids))
 	fresh := 0
-	for _, id := range ids {
-		stamp, ok := changeTime(int(root.Fd()), id)
-		if !ok {
+	for i, id := range ids {
+		stamp := stamps[i]
+		if stamp == 0 {
 			continue // removed meanwhile
 		}
 		if row, ok := known[id]; ok && row.stamp == stamp {
@@ -81,14 +84,44 @@ func ignoreMissing(err error) error {
 	return err
 }
 
-// changeTime is the change time of one record. Rows of the last moments are not believed: two changes may fall into
-// one tick of the file system's clock.
-func changeTime(root int, id string) (int64, bool) {
+// shareOfTimes is how many records one of several processors looks at before it is worth to use another.
+const shareOfTimes = 200
+
+// changeTimes are the change times of records below dir in ns, 0 for one that is gone. Rows of the last moments are not
+// believed: two changes may fall into one tick of the file system's clock.
+func changeTimes(dir string, ids []string) ([]int64, error) {
+	root, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	fd := int(root.Fd())
+	stamps := make([]int64, len(ids))
+	share := max(shareOfTimes, (len(ids)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
+	var group sync.WaitGroup
+	for from := 0; from < len(ids); from += share {
+		to := min(from+share, len(ids))
+		look := func() {
+			for i := from; i < to; i++ {
+				stamps[i] = changeTime(fd, ids[i])
+			}
+		}
+		if to == len(ids) {
+			look() // the last share is ours
+		} else {
+			group.Go(look)
+		}
+	}
+	group.Wait()
+	return stamps, nil
+}
+
+func changeTime(root int, id string) int64 {
 	var st unix.Stat_t
 	if unix.Fstatat(root, id, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
-		return 0, false
+		return 0
 	}
-	return st.Ctim.Nano(), true
+	return st.Ctim.Nano()
 }
 
 // keepSummaries writes the cache. It is no loss when that fails.
