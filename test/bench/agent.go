@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -25,9 +26,45 @@ type outcome struct {
 	Error  string
 }
 
-// rest is the pause before each measurement: what the one before left to the kernel (namespaces, control groups, dirty
-// pages) must not be charged to the next.
-const rest = 40 * time.Millisecond
+// rest is the pause before each measurement, and patience how much longer it waits for the processors to be idle: what
+// the one before left to the kernel (namespaces, control groups, dirty pages) or to processes in the background must not
+// be charged to the next.
+const (
+	rest     = 40 * time.Millisecond
+	patience = 2 * time.Second
+)
+
+// settle rests until the machine does.
+func settle() {
+	time.Sleep(rest)
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		idle, total := processorTime()
+		time.Sleep(rest)
+		idleNow, totalNow := processorTime()
+		if 10*(idleNow-idle) >= 9*(totalNow-total) {
+			return
+		}
+	}
+}
+
+// processorTime reads /proc/stat: all processors together, in ticks.
+func processorTime() (idle, total int64) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, 0
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	for i, field := range strings.Fields(line) {
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil || i > 8 { // guests are counted twice
+			continue
+		}
+		if total += n; i == 4 || i == 5 { // idle, iowait
+			idle += n
+		}
+	}
+	return idle, total
+}
 
 // serve is the agent: it lives where a peer lives (another user, another mount or user namespace), so that no
 // measurement holds the way there.
@@ -40,7 +77,7 @@ func serve(in io.Reader, out io.Writer) error {
 		} else if err != nil {
 			return err
 		}
-		time.Sleep(rest)
+		settle()
 		if err := answers.Encode(j.run()); err != nil {
 			return err
 		}

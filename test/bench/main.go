@@ -128,22 +128,29 @@ func measure(r row, all []*peer, rounds int) (map[string]float64, error) {
 		}
 	}
 	took := map[string][]float64{}
+	after := func(p *peer, round int) {
+		if r.after == nil {
+			return
+		}
+		for _, argv := range r.after(p, round) {
+			if _, err := p.do(argv...); err != nil {
+				give(p, err)
+			}
+		}
+	}
 	for round := range rounds {
 		for _, p := range slices.Clone(taking) {
+			if r.warm {
+				p.time(r.job(p, rounds+round)) // an error comes again
+				after(p, rounds+round)
+			}
 			d, err := p.time(r.job(p, round))
 			if err != nil {
 				give(p, err)
 				continue
 			}
 			took[p.name] = append(took[p.name], float64(d)/float64(time.Millisecond))
-			if r.after == nil {
-				continue
-			}
-			for _, argv := range r.after(p, round) {
-				if _, err := p.do(argv...); err != nil {
-					give(p, err)
-				}
-			}
+			after(p, round)
 		}
 	}
 	medians := map[string]float64{}

@@ -77,11 +77,11 @@ func timedNetworkRows() []row {
 		return once(p.cmd(append(append([]string{"run", "--rm", "--network", benchNet}, more...), image, "true")...))
 	}
 	return []row{
-		{name: "net", title: "run --rm on a network", limit: 24 * time.Millisecond, peers: engines,
+		{name: "net", title: "run --rm on a network", limit: 24 * time.Millisecond, warm: true, peers: engines,
 			job: func(p *peer, _ int) job { return on(p) }},
-		{name: "net", title: "the same with a published port", limit: 28 * time.Millisecond, peers: engines,
+		{name: "net", title: "the same with a published port", limit: 28 * time.Millisecond, warm: true, peers: engines,
 			job: func(p *peer, _ int) job { return on(p, "-p", fmt.Sprintf("127.0.0.1:%d:80", hostPorts[p.name]+1)) }},
-		{name: "net", title: "network connect", limit: 10 * time.Millisecond, peers: engines,
+		{name: "net", title: "network connect", limit: 10 * time.Millisecond, warm: true, peers: engines,
 			job: func(p *peer, _ int) job { return once(p.cmd("network", "connect", otherNet, askerName)) },
 			after: func(p *peer, _ int) [][]string {
 				return [][]string{p.cmd("network", "disconnect", otherNet, askerName)}

@@ -146,7 +146,7 @@ const (
 
 // write puts the table into docs/bench.md and between the marks of README.md.
 func (rep *report) write(doc, readme string) error {
-	head := fmt.Sprintf("Medians of interleaved runs, rootless, default seccomp profile, %s, on %s. Versions: %s. In brackets: times wherry's.\n",
+	head := fmt.Sprintf("Medians of interleaved runs, the short ones each after an untimed one, rootless, default seccomp profile, %s, on %s. Versions: %s. In brackets: times wherry's.\n",
 		time.Now().UTC().Format("2 January 2006"), machine(), strings.Join(rep.notes, ", "))
 	text := "# Figures\n\nWritten by `make bench`; do not edit.\n\n" + head + "\n" + rep.table()
 	if err := os.WriteFile(doc, []byte(text), 0o644); err != nil {

@@ -15,6 +15,7 @@ type row struct {
 	title   string
 	limit   time.Duration                           // 0: none of its own
 	rounds  int                                     // 0: as asked for
+	warm    bool                                    // each timed job comes after an untimed one: another engine has just used caches and processors
 	peers   []string                                // who takes part
 	prepare func(p *peer) error                     // once, untimed
 	job     func(p *peer, round int) job            // timed
@@ -27,14 +28,14 @@ var engines = []string{"wherry", "podman", "podman5"}
 // rows are those of the table, in an order in which the store only grows.
 func rows(at places, size sizes) []row {
 	all := []row{
-		{name: "version", title: "--version", limit: 5 * time.Millisecond, peers: append([]string{"crun"}, engines...),
+		{name: "version", title: "--version", limit: 5 * time.Millisecond, warm: true, peers: append([]string{"crun"}, engines...),
 			job: func(p *peer, _ int) job { return once(p.cmd("--version")) }},
 		psRow("ps0", 0, 5*time.Millisecond, engines),
-		{name: "run", title: "run --rm --network none busybox true", limit: 18 * time.Millisecond,
+		{name: "run", title: "run --rm --network none busybox true", limit: 18 * time.Millisecond, warm: true,
 			peers: append([]string{"crun"}, engines...), job: runTrue(at), against: noSlowerThan("crun")},
-		{name: "exec", title: "exec true", limit: 12 * time.Millisecond, peers: engines,
+		{name: "exec", title: "exec true", limit: 12 * time.Millisecond, warm: true, peers: engines,
 			job: func(p *peer, _ int) job { return once(p.cmd("exec", idle, "true")) }},
-		{name: "rund", title: "run -d, then rm -f", limit: 30 * time.Millisecond, peers: engines,
+		{name: "rund", title: "run -d, then rm -f", limit: 30 * time.Millisecond, warm: true, peers: engines,
 			job: func(p *peer, round int) job {
 				name := "bench-d" + strconv.Itoa(round)
 				return once(p.runArgs("-d", "--name", name, image, "sleep", "1000"), p.rm(name))
@@ -79,7 +80,7 @@ func noSlowerThan(other string) func(map[string]float64) string {
 // psRow lists n containers; it creates those that are missing.
 func psRow(name string, n int, limit time.Duration, peers []string) row {
 	return row{
-		name: name, title: fmt.Sprintf("ps -a, %d containers", n), limit: limit, peers: peers,
+		name: name, title: fmt.Sprintf("ps -a, %d containers", n), limit: limit, peers: peers, warm: true,
 		prepare: func(p *peer) error {
 			if n == 0 {
 				return nil // the idle container alone
@@ -156,7 +157,7 @@ func growthRow(at places, images int) row {
 		return p.cmd(append([]string{"--root", filepath.Join(at.dir, "fresh")}, args...)...)
 	}
 	return row{
-		name: "growth", title: fmt.Sprintf("the same run with 1000 containers and %d images", images), peers: []string{"wherry", fresh},
+		name: "growth", title: fmt.Sprintf("the same run with 1000 containers and %d images", images), peers: []string{"wherry", fresh}, warm: true,
 		prepare: func(p *peer) error {
 			if p.name == fresh {
 				_, err := p.do(elsewhere(p, "import", p.tarball, image)...)
