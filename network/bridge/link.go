@@ -11,13 +11,14 @@ import (
 	"os"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"golang.org/x/sys/unix"
 )
 
 // ensureBridge makes the bridge with its addresses, or completes one that was begun.
-func ensureBridge(c *Conf) (netlink.Link, error) {
+func ensureBridge(c *Conf) error {
 	sum := sha256.Sum256([]byte(c.Bridge))
 	mac := append(net.HardwareAddr{0x02}, sum[:5]...) // its own, else it would be that of the lowest port, and change
 	vlan := c.VLAN > 0
@@ -29,14 +30,14 @@ func ensureBridge(c *Conf) (netlink.Link, error) {
 		br.VlanFiltering = &vlan
 	}
 	if err := netlink.LinkAdd(br); err != nil && !errors.Is(err, unix.EEXIST) {
-		return nil, fmt.Errorf("make bridge %s: %w", c.Bridge, err)
+		return fmt.Errorf("make bridge %s: %w", c.Bridge, err)
 	}
 	link, err := netlink.LinkByName(c.Bridge)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if link.Type() != "bridge" {
-		return nil, errdefs.New(errdefs.ErrState, "interface %s of network %q is no bridge but a %s", c.Bridge, c.Name, link.Type())
+		return errdefs.New(errdefs.ErrState, "interface %s of network %q is no bridge but a %s", c.Bridge, c.Name, link.Type())
 	}
 	for _, s := range c.Subnets {
 		if !s.Gateway.IsValid() {
@@ -47,10 +48,10 @@ func ensureBridge(c *Conf) (netlink.Link, error) {
 		}
 		err := netlink.AddrAdd(link, address(netip.PrefixFrom(s.Gateway, s.Subnet.Bits())))
 		if err != nil && !errors.Is(err, unix.EEXIST) {
-			return nil, fmt.Errorf("give %s to bridge %s: %w", s.Gateway, c.Bridge, err)
+			return fmt.Errorf("give %s to bridge %s: %w", s.Gateway, c.Bridge, err)
 		}
 	}
-	return link, netlink.LinkSetUp(link)
+	return netlink.LinkSetUp(link)
 }
 
 // outwardMTU is that of the interface with the default route: uplinks have large ones, and are slow without; 0: the
@@ -115,102 +116,172 @@ type endpoint struct {
 }
 
 // plug makes a veth pair between the bridge and the container's namespace and configures both ends.
-func plug(c *Conf, bridge netlink.Link, ns netns.NsHandle, e endpoint) error {
-	mtu := c.MTU
-	if mtu == 0 {
-		mtu = bridge.Attrs().MTU
-	}
-	veth := &netlink.Veth{
-		LinkAttrs:        netlink.LinkAttrs{Name: e.host, MTU: mtu, MasterIndex: bridge.Attrs().Index, TxQLen: -1, Flags: net.FlagUp},
-		PeerName:         e.inside,
-		PeerHardwareAddr: e.mac,
-		PeerNamespace:    netlink.NsFd(ns),
-	}
-	if err := netlink.LinkAdd(veth); err != nil {
-		if errors.Is(err, unix.EEXIST) {
-			return errdefs.New(errdefs.ErrState, "the container has an interface %s already", e.inside)
-		}
-		return fmt.Errorf("make interface %s: %w", e.inside, err)
+func plug(c *Conf, to port, ns netns.NsHandle, e endpoint) error {
+	err := to.say(pair(c, to, ns, e))
+	if errors.Is(err, unix.EEXIST) {
+		return errdefs.New(errdefs.ErrState, "the container has an interface %s already", e.inside)
+	} else if err != nil {
+		return err
 	}
 	if c.VLAN > 0 {
-		if err := tagPort(veth, c.VLAN); err != nil {
+		if err := tagPort(e.host, c.VLAN); err != nil {
 			return err
 		}
 	}
 	if c.PortIsolation {
-		if err := isolatePort(veth); err != nil {
+		if err := isolatePort(e.host); err != nil {
 			return err
 		}
 	}
 	return configure(ns, e)
 }
 
+// port is the bridge that interfaces are to be plugged into.
+type port struct {
+	conversation
+	index, mtu int
+}
+
+// portOf finds the bridge. The caller closes the port.
+func portOf(bridge string) (port, error) {
+	c, err := converse(netns.None())
+	if err != nil {
+		return port{}, err
+	}
+	p := port{conversation: c}
+	if p.index, err = c.index(bridge); err == nil {
+		p.mtu, err = c.mtu(bridge)
+	}
+	if err != nil {
+		c.Close()
+	}
+	return p, err
+}
+
+// pair is the request for both ends, in their places. With one queue each: with the kernel's default of one a
+// processor it makes all, takes all but one back and waits until nobody can use them.
+func pair(c *Conf, to port, ns netns.NsHandle, e endpoint) batch {
+	mtu := c.MTU
+	if mtu == 0 {
+		mtu = to.mtu
+	}
+	end := func(add func(kind int, data []byte), name string) {
+		add(unix.IFLA_IFNAME, nl.ZeroTerminated(name))
+		for _, queues := range []int{unix.IFLA_NUM_TX_QUEUES, unix.IFLA_NUM_RX_QUEUES} {
+			add(queues, nl.Uint32Attr(1))
+		}
+		if mtu > 0 {
+			add(unix.IFLA_MTU, nl.Uint32Attr(uint32(mtu)))
+		}
+	}
+	var parts []nl.NetlinkRequestData
+	parts = append(parts, upMessage(0))
+	end(func(kind int, data []byte) { parts = append(parts, nl.NewRtAttr(kind, data)) }, e.host)
+	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
+	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("veth"))
+	peer := info.AddRtAttr(nl.IFLA_INFO_DATA, nil).AddRtAttr(nl.VETH_INFO_PEER, nil)
+	nl.NewIfInfomsgChild(peer, unix.AF_UNSPEC) // it cannot be up yet: it has no other end
+	end(func(kind int, data []byte) { peer.AddRtAttr(kind, data) }, e.inside)
+	peer.AddRtAttr(unix.IFLA_ADDRESS, e.mac)
+	peer.AddRtAttr(unix.IFLA_NET_NS_FD, nl.Uint32Attr(uint32(ns)))
+	parts = append(parts, nl.NewRtAttr(unix.IFLA_MASTER, nl.Uint32Attr(uint32(to.index))), info)
+	var b batch
+	b.add(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, "make interface "+e.inside, nil, parts...)
+	return b
+}
+
+// upMessage is the head of a request for an interface that is to be up.
+func upMessage(index int) *nl.IfInfomsg {
+	m := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	m.Index, m.Flags, m.Change = int32(index), unix.IFF_UP, unix.IFF_UP
+	return m
+}
+
 // isolatePort lets the port talk to the bridge only, not to other such ports.
-func isolatePort(veth netlink.Link) error {
-	link, err := netlink.LinkByName(veth.Attrs().Name)
+func isolatePort(name string) error {
+	link, err := netlink.LinkByName(name)
 	if err != nil {
 		return err
 	}
 	return netlink.LinkSetIsolated(link, true)
 }
 
-func tagPort(veth netlink.Link, vlan int) error {
-	link, err := netlink.LinkByName(veth.Attrs().Name)
+func tagPort(name string, vlan int) error {
+	link, err := netlink.LinkByName(name)
 	if err != nil {
 		return err
 	}
 	if err := netlink.BridgeVlanAdd(link, uint16(vlan), true, true, false, true); err != nil {
-		return fmt.Errorf("put %s into VLAN %d: %w", veth.Attrs().Name, vlan, err)
+		return fmt.Errorf("put %s into VLAN %d: %w", name, vlan, err)
 	}
 	return nil
 }
+
+// loopback is the index of lo in every namespace.
+const loopback = 1
 
 // configure gives the container's end its addresses and routes.
 func configure(ns netns.NsHandle, e endpoint) error {
-	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
+	inside, err := converse(ns)
 	if err != nil {
 		return err
 	}
-	defer h.Close()
-	link, err := h.LinkByName(e.inside)
+	defer inside.Close()
+	index, err := inside.index(e.inside)
 	if err != nil {
 		return err
 	}
+	var b batch
+	b.add(unix.RTM_NEWLINK, 0, "bring lo up", nil, upMessage(loopback))
+	b.add(unix.RTM_NEWLINK, 0, "bring "+e.inside+" up", nil, upMessage(index))
 	for _, a := range e.addrs {
-		if err := h.AddrAdd(link, address(a)); err != nil {
-			return fmt.Errorf("give address %s: %w", a, err)
-		}
+		b.add(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fmt.Sprintf("give address %s", a), nil, addressParts(index, a)...)
 	}
-	if err := h.LinkSetUp(link); err != nil {
-		return err
-	}
-	if lo, err := h.LinkByIndex(1); err == nil {
-		if err := h.LinkSetUp(lo); err != nil {
-			return err
-		}
-	}
-	return addRoutes(h, link, e)
-}
-
-// addRoutes adds the network's routes. The default route belongs to the first network that has one.
-func addRoutes(h *netlink.Handle, link netlink.Link, e endpoint) error {
-	index := link.Attrs().Index
-	for _, gw := range e.gateways {
-		err := h.RouteAdd(&netlink.Route{LinkIndex: index, Gw: gw.AsSlice()})
-		if err != nil && !errors.Is(err, unix.EEXIST) {
-			return fmt.Errorf("default route over %s: %w", gw, err)
-		}
+	for _, gw := range e.gateways { // the default route belongs to the first network that has one
+		b.add(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fmt.Sprintf("default route over %s", gw), unix.EEXIST,
+			routeParts(index, Route{Dst: netip.PrefixFrom(unspecified(gw), 0), GW: gw})...)
 	}
 	for _, r := range e.routes {
-		route := &netlink.Route{LinkIndex: index, Dst: ipNet(r.Dst), Priority: r.Metric}
-		if r.GW.IsValid() {
-			route.Gw = r.GW.AsSlice()
-		}
-		if err := h.RouteAdd(route); err != nil && !errors.Is(err, unix.EEXIST) {
-			return fmt.Errorf("route to %s: %w", r.Dst, err)
-		}
+		b.add(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fmt.Sprintf("route to %s", r.Dst), unix.EEXIST, routeParts(index, r)...)
 	}
-	return nil
+	return inside.say(b)
+}
+
+func addressParts(index int, p netip.Prefix) []nl.NetlinkRequestData {
+	head := nl.NewIfAddrmsg(family(p.Addr()))
+	head.Index, head.Prefixlen = uint32(index), uint8(p.Bits())
+	parts := []nl.NetlinkRequestData{head, nl.NewRtAttr(unix.IFA_LOCAL, p.Addr().AsSlice()), nl.NewRtAttr(unix.IFA_ADDRESS, p.Addr().AsSlice())}
+	switch {
+	case p.Addr().Is6():
+		head.Flags = unix.IFA_F_NODAD
+	case p.Bits() < 31:
+		parts = append(parts, nl.NewRtAttr(unix.IFA_BROADCAST, lastAddr(p).AsSlice()))
+	}
+	return parts
+}
+
+func routeParts(index int, r Route) []nl.NetlinkRequestData {
+	head := nl.NewRtMsg()
+	head.Family, head.Dst_len = uint8(family(r.Dst.Addr())), uint8(r.Dst.Bits())
+	parts := []nl.NetlinkRequestData{head}
+	if r.Dst.Bits() > 0 {
+		parts = append(parts, nl.NewRtAttr(unix.RTA_DST, r.Dst.Addr().AsSlice()))
+	}
+	if r.GW.IsValid() {
+		parts = append(parts, nl.NewRtAttr(unix.RTA_GATEWAY, r.GW.AsSlice()))
+	}
+	parts = append(parts, nl.NewRtAttr(unix.RTA_OIF, nl.Uint32Attr(uint32(index))))
+	if r.Metric > 0 {
+		parts = append(parts, nl.NewRtAttr(unix.RTA_PRIORITY, nl.Uint32Attr(uint32(r.Metric))))
+	}
+	return parts
+}
+
+func family(a netip.Addr) int {
+	if a.Is4() {
+		return unix.AF_INET
+	}
+	return unix.AF_INET6
 }
 
 // linkPresent tells whether the current namespace has an interface of this name.

@@ -42,10 +42,11 @@ func (p *Plugin) Add(_ context.Context, args *skel.CmdArgs) (types.Result, *Conf
 		return nil, c, fmt.Errorf("network namespace %s: %w", args.Netns, err)
 	}
 	defer ns.Close()
-	link, err := p.bridge(c)
+	to, err := p.bridge(c)
 	if err != nil {
 		return nil, c, err
 	}
+	defer to.Close()
 	faultpoint.Hit("network.bridge")
 	e := endpoint{host: hostName(), inside: args.IfName, routes: c.Routes}
 	l := lease{ID: args.ContainerID, Interface: args.IfName, Host: e.host, Owner: p.Owner}
@@ -53,7 +54,7 @@ func (p *Plugin) Add(_ context.Context, args *skel.CmdArgs) (types.Result, *Conf
 		return nil, c, err
 	}
 	if e.mac, err = wantedMAC(c, e.addrs); err == nil {
-		err = plug(c, link, ns, e)
+		err = plug(c, to, ns, e)
 	}
 	if err != nil {
 		dropLink(e.host)
@@ -72,40 +73,42 @@ func wantedMAC(c *Conf, addrs []netip.Prefix) (net.HardwareAddr, error) {
 }
 
 // bridge returns the network's bridge. Its state is written last: with it, and with the link, all is in place.
-func (p *Plugin) bridge(c *Conf) (netlink.Link, error) {
-	link := p.complete(c)
-	if link != nil {
-		return link, nil
+func (p *Plugin) bridge(c *Conf) (port, error) {
+	if to, ok := p.complete(c); ok {
+		return to, nil
 	}
-	err := locked(p.Dir, func() (err error) {
-		if link = p.complete(c); link != nil {
-			return nil // another start was quicker
+	err := locked(p.Dir, func() error {
+		if to, ok := p.complete(c); ok {
+			to.Close() // another start was quicker
+			return nil
 		}
-		link, err = p.makeBridge(c)
-		return err
+		return p.makeBridge(c)
 	})
-	return link, err
+	if err != nil {
+		return port{}, err
+	}
+	return portOf(c.Bridge)
 }
 
 // complete returns the bridge if nothing is left to do to it.
-func (p *Plugin) complete(c *Conf) netlink.Link {
-	link, err := netlink.LinkByName(c.Bridge)
+func (p *Plugin) complete(c *Conf) (port, bool) {
+	to, err := portOf(c.Bridge)
 	if err != nil {
-		return nil
+		return to, false
 	}
 	if n, err := p.Dir.Network(c.Name); err != nil || n.Bridge != c.Bridge {
-		return nil
+		to.Close()
+		return to, false
 	}
-	return link
+	return to, true
 }
 
-func (p *Plugin) makeBridge(c *Conf) (netlink.Link, error) {
-	link, err := ensureBridge(c)
-	if err != nil {
-		return nil, err
+func (p *Plugin) makeBridge(c *Conf) error {
+	if err := ensureBridge(c); err != nil {
+		return err
 	}
 	if err := forwarding(c); err != nil {
-		return nil, err
+		return err
 	}
 	all := []*state.Network{c.network()}
 	for _, other := range p.Dir.ListNetworks() {
@@ -114,10 +117,10 @@ func (p *Plugin) makeBridge(c *Conf) (netlink.Link, error) {
 		}
 	}
 	if err := writeRules(all); err != nil {
-		return nil, err
+		return err
 	}
 	faultpoint.Hit("network.rules")
-	return link, p.Dir.WriteNetwork(all[0])
+	return p.Dir.WriteNetwork(all[0])
 }
 
 // network is what others are told of the network.
