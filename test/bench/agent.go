@@ -34,8 +34,8 @@ const (
 	patience = 2 * time.Second
 )
 
-// settle rests until the machine does.
-func settle() {
+// calm rests until the machine does.
+func calm() {
 	time.Sleep(rest)
 	for end := time.Now().Add(patience); time.Now().Before(end); {
 		idle, total := processorTime()
@@ -77,7 +77,7 @@ func serve(in io.Reader, out io.Writer) error {
 		} else if err != nil {
 			return err
 		}
-		settle()
+		calm()
 		if err := answers.Encode(j.run()); err != nil {
 			return err
 		}
