@@ -36,7 +36,6 @@ type Process struct {
 	Pid     int
 	InGroup bool // it was started in the group that was asked for
 
-	pidfd  int
 	job    *os.File
 	report *os.File
 	stderr *os.File // nil with Passthrough
@@ -50,7 +49,7 @@ func Spawn(ctx context.Context, opts SpawnOptions) (*Process, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	p := &Process{pidfd: -1}
+	p := &Process{}
 	files, after, err := p.files(opts)
 	defer func() {
 		for _, fd := range after {
@@ -70,7 +69,7 @@ func Spawn(ctx context.Context, opts SpawnOptions) (*Process, error) {
 
 // fork happens on this thread, which os/exec would do as well; but it opens more than is needed.
 func (p *Process) fork(opts SpawnOptions, files []uintptr) (err error) {
-	attr := syscall.ProcAttr{Dir: "/", Env: append(os.Environ(), KeepVar+"="+strconv.Itoa(len(opts.Keep))), Files: files, Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &p.pidfd}}
+	attr := syscall.ProcAttr{Dir: "/", Env: append(os.Environ(), KeepVar+"="+strconv.Itoa(len(opts.Keep))), Files: files, Sys: &syscall.SysProcAttr{Setsid: true}}
 	if opts.Group != nil {
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(opts.Group.Fd())
 		p.Pid, err = syscall.ForkExec(opts.Path, []string{"wherry-monitor"}, &attr)
@@ -143,9 +142,6 @@ func (p *Process) reap() {
 	defer p.mu.Unlock()
 	unix.Wait4(p.Pid, nil, 0, nil)
 	p.reaped = true
-	if p.pidfd >= 0 {
-		unix.Close(p.pidfd)
-	}
 }
 
 // Kill kills the monitor, if it is there, and with it nothing else: a container that it has started goes on.
