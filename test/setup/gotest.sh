@@ -10,7 +10,7 @@ cd "$here/../.."
 what=${1:-all}
 go=${GO:-go}
 : "${TAGS:=$(sed -n 's/^TAGS *:= //p' Makefile)}"
-export TAGS WHERRY_BIN=$PWD/bin WHERRY_FAULT_BIN=$PWD/bin/fault
+export CGO_ENABLED=0 TAGS WHERRY_BIN=$PWD/bin WHERRY_FAULT_BIN=$PWD/bin/fault
 
 if [ "$(id -u)" = 0 ] && [ -z "${WHERRY_TEST_USER:-}" ]; then
   exec "$here/enter.sh" --as-root test/setup/gotest.sh "$what"

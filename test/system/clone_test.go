@@ -37,7 +37,7 @@ func TestContainerClone(t *testing.T) {
 	s.Must(t, "container", "clone", "web")
 	want(t, "the next name", inspect("web-clone1", "{{.Name}}"), "/web-clone1")
 	s.Must(t, "container", "clone", "--run", "--name", "runs", "web")
-	want(t, "it runs, and has written for itself", s.Must(t, "exec", "runs", "cat", "/file"), "written")
+	testkit.Eventually(t, "it runs, and has written for itself", func() bool { return s.Try(t, "exec", "runs", "cat", "/file").Stdout == "written\n" })
 
 	s.MustFail(t, 125, "web", "container", "clone", "--destroy", "web", "other")
 	s.MustFail(t, 125, "--force needs --destroy", "container", "clone", "--force", "web", "other")

@@ -46,9 +46,13 @@ func TestTopByPs(t *testing.T) {
 	}
 	name := up(t, trapping)
 	pid := strconv.Itoa(hostPid(t, shared, name))
-	out := shared.Must(t, "top", name, "-eo", "pid,args")
+	var out string
+	testkit.Eventually(t, "both processes", func() bool {
+		out = shared.Must(t, "top", name, "-eo", "pid,args")
+		return strings.Count(out, "\n") == 2
+	})
 	lines := strings.Split(out, "\n")
-	if len(lines) != 3 || strings.Fields(lines[1])[0] != pid || !strings.Contains(lines[2], "sleep 1000") {
+	if strings.Fields(lines[1])[0] != pid || !strings.Contains(lines[2], "sleep 1000") {
 		t.Errorf("%s", out)
 	}
 	shared.MustFail(t, 125, "no column PID", "top", name, "-o", "args")
