@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/wherry-containers/wherry/libpod/record"
+	"github.com/wherry-containers/wherry/network"
 	"github.com/wherry-containers/wherry/pkg/atomicfile"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/layout"
@@ -70,6 +71,7 @@ type container struct {
 	update *record.Update
 	image  *store.Image // nil: not looked up
 	keep   []*os.File   // what the first process of this start has from descriptor 3 on
+	ahead  *network.Namespace // for this start; nil: none was made ahead
 	// busy says that the record claims what the kernel does not know, and that somebody holds its lock: the container is
 	// being started, or its end is being recorded.
 	busy bool

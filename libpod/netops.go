@@ -177,18 +177,17 @@ func (e *Engine) NetworkPrune(ctx context.Context, filters map[string][]string) 
 
 // NetworkConnect puts a container on one more network: at once when it runs, and at each later start.
 func (e *Engine) NetworkConnect(ctx context.Context, ref string, w network.Wish) error {
-	w.Network = network.Canonical(w.Network)
-	n, err := e.networks().Inspect(w.Network)
+	name, err := e.networks().Resolve(w.Network)
 	if err != nil {
 		return err
 	}
-	w.Network = n.Name
+	w.Network = name
 	return e.withContainer(ctx, ref, func(c *container) error {
 		if c.Network.Mode != onNetworks {
 			return errdefs.New(errdefs.ErrInvalid, "container %q has the network %s, to which none can be added", c.name(), c.Network.Mode)
 		}
-		if slices.ContainsFunc(c.ends(), func(end record.NetworkEnd) bool { return end.Network == n.Name }) {
-			return errdefs.New(errdefs.ErrState, "container %q is on network %q already", c.name(), n.Name)
+		if slices.ContainsFunc(c.ends(), func(end record.NetworkEnd) bool { return end.Network == name }) {
+			return errdefs.New(errdefs.ErrState, "container %q is on network %q already", c.name(), name)
 		}
 		if c.running() {
 			err := withNetns(c, func(path string) error { return e.networks().Connect(ctx, c.ID, path, w) })

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/libpod/spec"
 	"github.com/wherry-containers/wherry/network"
 	"github.com/wherry-containers/wherry/network/control"
@@ -49,7 +50,8 @@ func (s *startup) beginNetwork(ctx context.Context) {
 	if n.Mode != onNetworks {
 		return
 	}
-	req := network.Request{ID: s.c.ID, Name: s.c.name(), Hostname: s.c.Hostname, RunDir: s.runDir, DNS: n.DNS, Ports: s.c.wantedPorts()}
+	req := network.Request{ID: s.c.ID, Name: s.c.name(), Hostname: s.c.Hostname, RunDir: s.runDir, DNS: n.DNS, Ports: s.c.wantedPorts(), NetNS: s.c.ahead}
+	s.c.ahead = nil
 	for _, end := range s.c.ends() {
 		req.Networks = append(req.Networks, network.Wish(end))
 	}
@@ -58,6 +60,14 @@ func (s *startup) beginNetwork(ctx context.Context) {
 		defer close(s.net.done)
 		s.net.att, s.net.err = s.e.networks().Attach(ctx, req)
 	}()
+}
+
+// namespaceAhead begins to make the network namespace that a container of this wish is going to want.
+func namespaceAhead(n *record.Network) *network.Namespace {
+	if n.Mode != "" && n.Mode != onNetworks {
+		return nil
+	}
+	return network.NewNamespace()
 }
 
 // wantedPorts are the ports of -p, and with -P a free one for each exposed port.

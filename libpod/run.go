@@ -20,11 +20,14 @@ func (e *Engine) Run(ctx context.Context, opts RunOptions) (int, string, error) 
 	if err := e.startRequired(ctx, opts.Config.Lifecycle.Requires); err != nil {
 		return 0, "", err
 	}
+	ahead := namespaceAhead(&opts.Config.Network)
 	c, lock, err := e.create(ctx, opts.CreateOptions, atomicfile.Ordered)
 	if err != nil {
+		ahead.Drop()
 		return 0, "", err
 	}
 	faultpoint.Hit("run.created")
+	c.ahead = ahead
 	c.keep = opts.Keep
 	var attach *AttachOptions
 	if !opts.Detach {

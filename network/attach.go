@@ -38,6 +38,7 @@ type Request struct {
 	Networks           []Wish
 	DNS                []string // servers that the container's queries go to instead of the network's
 	Ports              []control.Want
+	NetNS              *Namespace // made ahead; nil: it is made now
 }
 
 // Attaching is a container's networks before its monitor is known. Until Commit or Undo the namespace stays.
@@ -54,22 +55,25 @@ func (a *Attaching) Networks() []state.Endpoint { return a.att.Networks }
 
 // Attach makes a network namespace for a container and connects it. On error nothing is left.
 func (m *Manager) Attach(ctx context.Context, req Request) (_ *Attaching, err error) {
+	ns := req.NetNS
+	if ns == nil {
+		ns = NewNamespace()
+	}
+	defer func() {
+		if err != nil {
+			ns.Drop()
+		}
+	}()
 	networks, err := m.find(req.Networks)
 	if err != nil {
 		return nil, err
 	}
-	made := make(chan *os.File, 1)
-	failed := make(chan error, 1)
-	go func() {
-		ns, err := rootless.NewNamespace(false)
-		failed <- err
-		made <- ns
-	}()
 	held, err := m.hold(ctx, m.opts.Host && (len(req.Ports) > 0 || serveNames(networks)))
-	if nsErr := <-failed; err == nil {
+	made, nsErr := ns.take()
+	if err == nil {
 		err = nsErr
 	}
-	a := &Attaching{m: m, ports: req.Ports, held: held, NetNS: <-made,
+	a := &Attaching{m: m, ports: req.Ports, held: held, NetNS: made,
 		att: state.Attachment{ID: req.ID, Name: req.Name, Hostname: req.Hostname, RunDir: req.RunDir, DNS: req.DNS}}
 	if err != nil {
 		a.close()

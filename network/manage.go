@@ -31,6 +31,15 @@ func (m *Manager) Exists(name string) (bool, error) {
 	return err == nil, err
 }
 
+// Resolve returns the name of the network that has this name or id.
+func (m *Manager) Resolve(name string) (string, error) {
+	n, err := m.load(name)
+	if err != nil {
+		return "", err
+	}
+	return n.Name, nil
+}
+
 // Inspect returns one network with its containers.
 func (m *Manager) Inspect(name string) (*Network, error) {
 	n, err := m.load(name)
@@ -202,8 +211,10 @@ func (m *Manager) Connect(ctx context.Context, id, netns string, w Wish) error {
 	}
 	return inside(held.NS, func() error {
 		run := m.runner()
-		if err := m.disconnect(ctx, run, id, netns, state.Endpoint{Network: n.Name, Interface: w.Interface}); err != nil {
-			return err // what a killed command has left
+		if n.Foreign() || bridge.Holds(bridge.LeaseDir(m.dir, n.Name), id) { // what a killed command has left
+			if err := m.disconnect(ctx, run, id, netns, state.Endpoint{Network: n.Name, Interface: w.Interface}); err != nil {
+				return err
+			}
 		}
 		end, left, err := m.connect(ctx, run, n, id, att.Name, netns, w)
 		if err != nil {

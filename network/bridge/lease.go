@@ -162,6 +162,18 @@ func ReleaseAll(dir, id string) {
 	}
 }
 
+// Holds tells whether the container id has a lease in a network's directory.
+func Holds(dir, id string) bool {
+	entries, _ := os.ReadDir(dir)
+	for _, entry := range entries {
+		text, err := os.Readlink(filepath.Join(dir, entry.Name()))
+		if err == nil && strings.HasPrefix(text, id+" ") {
+			return true
+		}
+	}
+	return false
+}
+
 func lockDir(dir string) (*os.File, error) {
 	lock, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err != nil {
