@@ -208,8 +208,8 @@ func (e *Engine) writeState(c *container) error {
 		return err
 	}
 	dur := atomicfile.Durable
-	if c.Lifecycle.AutoRemove {
-		dur = atomicfile.Volatile
+	if c.Lifecycle.AutoRemove || c.state.Status == record.Removing {
+		dur = atomicfile.Volatile // what is on its way out need not outlive the machine
 	}
 	return e.containers.WriteFile(c.ID, record.StateFile, data, dur)
 }
