@@ -46,7 +46,7 @@ type Env struct {
 // Warn prints one warning line.
 func (e *Env) Warn(text string) {
 	if !e.Quiet {
-		io.WriteString(e.Err, "Warning: "+e.named(text)+"\n")
+		io.WriteString(e.Err, "Warning: "+e.named(spelled(text, "\t"))+"\n")
 	}
 }
 

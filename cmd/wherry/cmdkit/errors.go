@@ -82,14 +82,14 @@ func (e *Env) named(text string) string {
 	return b.String()
 }
 
-// oneLine joins the lines of a message, such as the output of a child, by "; ".
+// oneLine joins the lines of a message, such as the output of a child, by "; ", and makes it printable.
 func oneLine(text string) string {
 	text = strings.TrimSpace(text)
-	if !strings.ContainsAny(text, "\r\n") {
-		return text
+	if strings.ContainsAny(text, "\r\n") {
+		lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
+		text = strings.Join(lines, "; ")
 	}
-	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
-	return strings.Join(lines, "; ")
+	return spelled(text, "\t")
 }
 
 // Each runs fn for every operand, prints what it returns, and goes on after an error. All errors but the last are

@@ -35,9 +35,10 @@ func (e *Env) PrintListing(rows any, l Listing) error {
 	list := reflect.ValueOf(rows)
 	var buf bytes.Buffer
 	var err error
+	printable := func(text []byte) []byte { return text } // tables are by themselves
 	switch columns, isTable := strings.CutPrefix(format, "table"); {
 	case format == "json":
-		err = writeJSONLines(&buf, list)
+		err, printable = writeJSONLines(&buf, list), escapeJSON
 	case format == "":
 		err = writeTable(&buf, list, unescape(l.Table), l.NoHeading)
 	case isTable && (columns == "" || unicode.IsSpace(rune(columns[0]))):
@@ -46,12 +47,12 @@ func (e *Env) PrintListing(rows any, l Listing) error {
 		}
 		err = writeTable(&buf, list, columns, l.NoHeading)
 	default:
-		err = writeTemplate(&buf, list, format)
+		err, printable = writeTemplate(&buf, list, format, nil), e.forTerminal
 	}
 	if err != nil {
 		return err
 	}
-	_, err = buf.WriteTo(e.Out)
+	_, err = e.Out.Write(printable(buf.Bytes()))
 	return err
 }
 
@@ -64,11 +65,22 @@ func (e *Env) PrintOne(doc any, format string) error {
 		if err := writeIndented(&buf, doc); err != nil {
 			return err
 		}
-	} else if err := writeDocument(&buf, doc, format); err != nil {
+		_, err := e.Out.Write(escapeJSON(buf.Bytes()))
 		return err
 	}
-	_, err := buf.WriteTo(e.Out)
+	if err := writeDocument(&buf, doc, format); err != nil {
+		return err
+	}
+	_, err := e.Out.Write(e.forTerminal(buf.Bytes()))
 	return err
+}
+
+// forTerminal is what a template of the user's made: as it is for a program, printable for a terminal.
+func (e *Env) forTerminal(text []byte) []byte {
+	if IsTerminal(e.OutFile) {
+		return printableLines(text)
+	}
+	return text
 }
 
 func writeIndented(w io.Writer, doc any) error {
@@ -122,10 +134,10 @@ func writeTable(w io.Writer, list reflect.Value, columns string, noHeading bool)
 		}
 	}
 	var lines bytes.Buffer
-	if err := writeTemplate(&lines, list, columns); err != nil {
+	if err := writeTemplate(&lines, list, columns, Printable); err != nil {
 		return err
 	}
-	if _, err := tab.Write(lines.Bytes()); err != nil {
+	if _, err := tab.Write(printableLines(lines.Bytes())); err != nil {
 		return err
 	}
 	return tab.Flush()
@@ -200,8 +212,9 @@ func capitals(name string) string {
 	return b.String()
 }
 
-// writeTemplate writes one line per row. Templates of plain fields, as all defaults are, need no template engine.
-func writeTemplate(w *bytes.Buffer, list reflect.Value, format string) error {
+// writeTemplate writes one line per row. Templates of plain fields, as all defaults are, need no template engine; with
+// them the texts go through cell, if there is one.
+func writeTemplate(w *bytes.Buffer, list reflect.Value, format string, cell func(string) string) error {
 	parts, ok := simpleTemplate(format)
 	if !ok {
 		return writeFullTemplate(w, list, format)
@@ -217,9 +230,12 @@ func writeTemplate(w *bytes.Buffer, list reflect.Value, format string) error {
 				continue
 			}
 			v := row.FieldByIndex(p.index)
-			if v.Kind() == reflect.String {
+			switch {
+			case v.Kind() == reflect.String && cell != nil:
+				w.WriteString(cell(v.String()))
+			case v.Kind() == reflect.String:
 				w.WriteString(v.String())
-			} else {
+			default:
 				fmt.Fprint(w, v.Interface())
 			}
 		}

@@ -58,7 +58,7 @@ func PrintChanges(env *cmdkit.Env, changes []archive.Change, format string) erro
 	case "":
 		text := make([]byte, 0, 64*len(changes))
 		for _, c := range changes {
-			text = append(append(append(text, c.Kind, ' '), c.Path...), '\n')
+			text = append(append(append(text, c.Kind, ' '), cmdkit.Printable(c.Path)...), '\n')
 		}
 		_, err := env.Out.Write(text)
 		return err

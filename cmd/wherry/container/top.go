@@ -39,6 +39,9 @@ func top(ctx context.Context, env *cmdkit.Env, latest bool, operands []string) e
 	}
 	tab := tabwriter.NewWriter(env.Out, 10, 1, 3, ' ', 0)
 	for _, row := range rows {
+		for i := range row {
+			row[i] = cmdkit.Printable(row[i]) // a process calls itself what it likes
+		}
 		tab.Write([]byte(strings.Join(row, "\t") + "\n"))
 	}
 	return tab.Flush()

@@ -69,7 +69,7 @@ func check(ctx context.Context, env *cmdkit.Env, opts libpod.CheckOptions, quiet
 			left++
 		}
 		if !quiet {
-			fmt.Fprintf(env.Out, "%s: %s%s\n", p.Object, p.Text, suffix)
+			fmt.Fprintln(env.Out, cmdkit.Printable(p.Object+": "+p.Text+suffix))
 		}
 	}
 	if left > 0 {

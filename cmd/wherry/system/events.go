@@ -70,7 +70,7 @@ func showEvents(ctx context.Context, env *cmdkit.Env, opts eventsOptions) error 
 			ev.ID = shortened(ev)
 		}
 		if opts.format == "" {
-			_, err := fmt.Fprintln(env.Out, eventText(ev))
+			_, err := fmt.Fprintln(env.Out, cmdkit.Printable(eventText(ev)))
 			return err
 		}
 		row := newEventRow(ev)
