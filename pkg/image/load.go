@@ -16,7 +16,6 @@ import (
 	"github.com/containers/image/v5/oci/layout"
 	istorage "github.com/containers/image/v5/storage"
 	"github.com/containers/image/v5/types"
-	"github.com/containers/storage/pkg/archive"
 	"github.com/opencontainers/go-digest"
 	imgspec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -85,15 +84,10 @@ func (s *Session) loadPath(ctx context.Context, path string, quiet bool) ([]stri
 	if err != nil {
 		return nil, err
 	}
-	return s.loadRef(ctx, ref, nil, quiet)
-}
-
-func (s *Session) unpackArchive(path string) (string, error) {
-	dir, err := os.MkdirTemp(s.work.path, "oci-")
-	if err != nil {
-		return "", err
+	if ref, err = s.checked(ref); err != nil {
+		return nil, err
 	}
-	return dir, archive.NewDefaultArchiver().UntarPath(path, dir)
+	return s.loadRef(ctx, ref, nil, quiet)
 }
 
 func (s *Session) loadDockerArchive(ctx context.Context, path string, quiet bool) ([]string, error) {
@@ -105,6 +99,9 @@ func (s *Session) loadDockerArchive(ctx context.Context, path string, quiet bool
 	images, err := reader.List()
 	if err != nil {
 		return nil, err
+	}
+	if len(images) == 0 {
+		return nil, errdefs.New(errdefs.ErrInvalid, "the archive holds no image")
 	}
 	var loaded []string
 	for _, refs := range images {
@@ -130,7 +127,7 @@ func archiveNames(refs []types.ImageReference) []string {
 
 // loadLayout loads every image of an OCI directory.
 func (s *Session) loadLayout(ctx context.Context, dir string, quiet bool) ([]string, error) {
-	entries, err := layout.List(dir)
+	entries, err := listLayout(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +136,9 @@ func (s *Session) loadLayout(ctx context.Context, dir string, quiet bool) ([]str
 	}
 	var loaded []string
 	for _, e := range entries {
+		if err := checkManifest(dir, e.ManifestDescriptor); err != nil {
+			return loaded, err
+		}
 		names, err := s.loadRef(ctx, e.Reference, layoutNames(e.ManifestDescriptor), quiet)
 		loaded = append(loaded, names...)
 		if err != nil {
@@ -240,6 +240,13 @@ func (s *Session) fromTransport(ctx context.Context, ref types.ImageReference, q
 			return nil, errdefs.New(errdefs.ErrNotFound, "pull %s: no such image", what)
 		}
 		return []string{img.ID}, nil
+	}
+	ref, err := s.checked(ref)
+	if errors.As(err, new(*errdefs.Kinded)) { // tells what is wrong, not with what
+		err = fmt.Errorf("pull %s: %w", what, err)
+	}
+	if err != nil {
+		return nil, explainLocal("pull "+what, err)
 	}
 	names, err := s.loadRef(ctx, ref, transportNames(ref), quiet)
 	if err != nil {
