@@ -80,16 +80,27 @@ func (f Facts) Warning() string {
 	if f.Manager == Disabled {
 		return "containers get no control group: " + f.Why
 	}
-	var held []string
+	var held, absent, all []string
 	for _, c := range []string{"cpu", "memory", "pids"} {
-		if !f.Has(c) && !f.lacks(c) {
+		switch {
+		case f.Has(c):
+		case f.lacks(c):
+			absent = append(absent, c)
+		default:
 			held = append(held, c)
 		}
 	}
-	if len(held) == 0 {
-		return ""
+	if len(held) > 0 {
+		all = append(all, "containers cannot be limited in "+strings.Join(held, ", ")+": "+f.Why+" ("+f.fix(held[0])+")")
 	}
-	return "containers cannot be limited in " + strings.Join(held, ", ") + ": " + f.Why + " (" + f.fix(held[0]) + ")"
+	if i := slices.Index(absent, "memory"); i >= 0 {
+		all = append(all, "containers cannot be limited in memory: "+f.fix("memory"))
+		absent = slices.Delete(absent, i, i+1)
+	}
+	if len(absent) > 0 {
+		all = append(all, "containers cannot be limited in "+strings.Join(absent, ", ")+": this kernel cannot do it")
+	}
+	return strings.Join(all, "; ")
 }
 
 func (f Facts) fix(controller string) string {
@@ -101,7 +112,7 @@ func (f Facts) fix(controller string) string {
 	case f.Version != 2:
 		return "leave the limit out, or mount cgroup2 at " + Root
 	case f.lacks("memory") && controller == "memory":
-		return "the kernel has it off: on a Raspberry Pi add cgroup_enable=memory cgroup_memory=1 to /boot/firmware/cmdline.txt and reboot"
+		return "the kernel has it off: on a Raspberry Pi add cgroup_enable=memory cgroup_memory=1 to the line in /boot/firmware/cmdline.txt and reboot"
 	case f.lacks(controller):
 		return "the kernel lacks it; leave the limit out"
 	case f.Slice != "" && !slices.Contains(delegable, controller):

@@ -51,6 +51,10 @@ func TestMissing(t *testing.T) {
 		"not in kernel": {user, "cpuset", "not available (the kernel lacks it", "limited in memory: systemd does not"},
 		"no group": {Facts{Version: 2, Rootless: true, Manager: Disabled, Kernel: []string{"cpu"}, Why: "no bus"}, "cpu", ": no bus (ask for it",
 			"no control group: no bus"},
+		"Raspberry Pi": {Facts{Version: 2, Rootless: true, Manager: Cgroupfs, Slice: "user.slice", Controllers: []string{"cpu", "pids"}, Kernel: []string{"cpu", "pids", "io"}},
+			"memory", "add cgroup_enable=memory cgroup_memory=1 to the line in /boot/firmware/cmdline.txt and reboot", "limited in memory: the kernel has it off: on a Raspberry Pi add cgroup_enable=memory"},
+		"small kernel": {Facts{Version: 2, Manager: Cgroupfs, Controllers: []string{"memory"}, Kernel: []string{"memory"}}, "cpu", "the kernel lacks it",
+			"limited in cpu, pids: this kernel cannot do it"},
 		"all well": {Facts{Version: 2, Manager: Cgroupfs, Controllers: []string{"pids", "cpu", "memory"}, Kernel: []string{"pids", "cpu", "memory"}},
 			"cpuset", "the kernel lacks it", ""},
 	} {

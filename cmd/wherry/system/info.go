@@ -129,6 +129,10 @@ func collect(ctx context.Context, env *cmdkit.Env) (*report, error) {
 	if warning := facts.Warning(); warning != "" {
 		r.Warnings = append(r.Warnings, warning)
 	}
+	if r.Rootless.Rootless {
+		s := session{root: "/", user: r.Rootless.User, uid: r.Rootless.UID, run: r.RunRoot}
+		r.Warnings = append(r.Warnings, s.advice()...)
+	}
 	r.Host = r.host()
 	return r, nil
 }
