@@ -113,6 +113,14 @@ show() {
   type 'wherry ps -a'
   expect Exited
   type 'wherry rm demo'
+  step 'A web server, published on a port of this machine'
+  type "wherry run -d --name demo -p 127.0.0.1::80 localhost/demo sh -c 'mkdir /www; echo served from a container > /www/index.html; exec httpd -f -p 80 -h /www'"
+  type 'wherry port demo 80'
+  web=${out%%$'\n'*}
+  type "for try in 1 2 3 4 5 6 7 8 9 10; do busybox wget -q -O - http://$web/ && break; sleep 0.2; done" # its server may need a moment
+  expect 'served from a container'
+  type 'wherry rm -f demo'
+  type "! busybox wget -q -T 2 -O - http://$web/ # nothing listens any more"
   type 'wherry rmi localhost/demo'
   printf '\n%sdemo: all good%s\n' "$green" "$off"
 }
