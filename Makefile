@@ -56,13 +56,13 @@ install: ## binaries, man pages, completions (PREFIX=/usr/local DESTDIR= DOCKER=
 	for m in $(COMPANIONS); do install -m 755 bin/libexec/wherry/$$m "$(DESTDIR)$(LIBEXECDIR)/$$m" || exit 1; done
 	if ls docs/man/*.1 >/dev/null 2>&1; then install -d "$(DESTDIR)$(MANDIR)/man1" && install -m 644 docs/man/*.1 "$(DESTDIR)$(MANDIR)/man1/"; fi
 	@contrib/install-completions.sh contrib/completions "$(DESTDIR)$(DATADIR)"
-	if [ -n "$(DOCKER)" ]; then ln -sfn wherry "$(DESTDIR)$(BINDIR)/docker"; fi
+	if [ -n "$(DOCKER)" ]; then ln -sfn wherry "$(DESTDIR)$(BINDIR)/docker" && contrib/install-completions.sh contrib/completions "$(DESTDIR)$(DATADIR)" docker; fi
 
 uninstall: ## what install put there
 	rm -f "$(DESTDIR)$(BINDIR)/wherry" "$(DESTDIR)$(MANDIR)/man1/"wherry*.1
-	rm -f "$(DESTDIR)$(DATADIR)/bash-completion/completions/wherry" "$(DESTDIR)$(DATADIR)/zsh/site-functions/_wherry" "$(DESTDIR)$(DATADIR)/fish/vendor_completions.d/wherry.fish"
 	rm -rf "$(DESTDIR)$(LIBEXECDIR)"
-	if [ "$$(readlink "$(DESTDIR)$(BINDIR)/docker")" = wherry ]; then rm "$(DESTDIR)$(BINDIR)/docker"; fi
+	names=wherry; if [ "$$(readlink "$(DESTDIR)$(BINDIR)/docker")" = wherry ]; then rm "$(DESTDIR)$(BINDIR)/docker"; names='wherry docker'; fi; \
+	cd "$(DESTDIR)$(DATADIR)" && for n in $$names; do rm -f bash-completion/completions/$$n zsh/site-functions/_$$n fish/vendor_completions.d/$$n.fish; done
 
 export TAGS GO
 test: build build-fault arch ## everything: set-up, unit and system tests unprivileged, then the tests that want root
