@@ -69,8 +69,8 @@ type container struct {
 	live  *record.Live // nil: no run-time state
 	// update is what has changed of the wish since; Config has it already.
 	update *record.Update
-	image  *store.Image // nil: not looked up
-	keep   []*os.File   // what the first process of this start has from descriptor 3 on
+	image  *store.Image       // nil: not looked up
+	keep   []*os.File         // what the first process of this start has from descriptor 3 on
 	ahead  *network.Namespace // for this start; nil: none was made ahead
 	// busy says that the record claims what the kernel does not know, and that somebody holds its lock: the container is
 	// being started, or its end is being recorded.

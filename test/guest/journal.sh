@@ -13,7 +13,7 @@ run="$W run --network none"
 check 'log to the journal' $run --name a --log-driver journald --label role=x --log-opt labels=role --log-opt 'tag={{.Name}}-tag' \
   busybox sh -c 'echo one; sleep 0.05; echo two >&2; sleep 0.05; printf "a\001b\n"; sleep 0.05; printf part'
 id=$($W inspect -f '{{.Id}}' a)
-of() { journalctl -q -o json --all "CONTAINER_ID_FULL=$id" "$@"; }
+of() { journalctl -q -o json --all "CONTAINER_ID_FULL=$id"; }
 eventually 'journald has the last line' sh -c "journalctl -q -o cat CONTAINER_ID_FULL=$id | grep -q part"
 of >/tmp/entries
 for field in CONTAINER_NAME:a SYSLOG_IDENTIFIER:a-tag CONTAINER_TAG:a-tag IMAGE_NAME:busybox ROLE:x "CONTAINER_ID:${id:0:12}"; do

@@ -145,13 +145,13 @@ func (r *reader) process(c *config.ContainersConfig) {
 	r.flag("containers.umask", "umask", c.Umask)
 	r.conf.NameAsHost = r.set("containers.container_name_as_hostname") && c.ContainerNameAsHostName
 	if r.set("containers.init_path") {
-		r.conf.InitPath = c.InitPath
+		r.conf.InitPath = c.InitPath //lint:ignore SA1019 what is in the file is asked for, not what is found
 	}
 }
 
 func (r *reader) engine(c *config.EngineConfig) {
 	if r.set("engine.init_path") && r.conf.InitPath == "" {
-		r.conf.InitPath = c.InitPath
+		r.conf.InitPath = c.InitPath //lint:ignore SA1019 what is in the file is asked for, not what is found
 	}
 	r.flag("engine.detach_keys", "detach-keys", c.DetachKeys)
 	r.flag("engine.image_volume_mode", "image-volume", c.ImageVolumeMode)
