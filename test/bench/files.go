@@ -49,29 +49,44 @@ func fileRows(at places) []row {
 				return [][]string{p.cmd("rmi", "localhost/bench-commit:"+strconv.Itoa(round))}
 			},
 			against: noSlowerThan("podman")},
+		statsRow(),
 		rmRow(),
 	}
 }
 
 func outDir(p *peer) string { return "/tmp/wherry-bench-out-" + p.name }
 
+func ofHundred(i int) string { return "bench-r" + strconv.Itoa(i) }
+
+// startHundred starts 100 containers, unless the row before has.
+func startHundred(p *peer) error {
+	if _, err := p.do(p.cmd("inspect", ofHundred(0))...); err == nil {
+		return nil
+	}
+	start := job{Parallel: 8}
+	for i := range 100 {
+		start.Argvs = append(start.Argvs, p.runArgs("-d", "--name", ofHundred(i), image, "sleep", "1000"))
+	}
+	_, err := p.time(start)
+	return err
+}
+
+func statsRow() row {
+	return row{
+		name: "stats", title: "stats --no-stream of 100 running containers", limit: 60 * time.Millisecond, rounds: 5, warm: true, peers: pair,
+		prepare: startHundred, job: func(p *peer, _ int) job { return once(p.cmd("stats", "--no-stream")) },
+	}
+}
+
 // rmRow removes 100 running containers, 8 at once.
 func rmRow() row {
-	name := func(i int) string { return "bench-r" + strconv.Itoa(i) }
 	return row{
 		name: "rmf", title: "rm -f of 100 running containers, 8 at once", limit: 900 * time.Millisecond, rounds: 1, peers: pair,
-		prepare: func(p *peer) error {
-			start := job{Parallel: 8}
-			for i := range 100 {
-				start.Argvs = append(start.Argvs, p.runArgs("-d", "--name", name(i), image, "sleep", "1000"))
-			}
-			_, err := p.time(start)
-			return err
-		},
+		prepare: startHundred,
 		job: func(p *peer, _ int) job {
 			remove := job{Parallel: 8}
 			for i := range 100 {
-				remove.Argvs = append(remove.Argvs, p.rm(name(i)))
+				remove.Argvs = append(remove.Argvs, p.rm(ofHundred(i)))
 			}
 			return remove
 		},
