@@ -91,7 +91,7 @@ func systemVerbs() []cmdkit.Entry {
 	const g = onSystem
 	return []cmdkit.Entry{
 		{Names: "events", New: system.Events, Group: g},
-		{Names: "info", New: system.Info, Group: g},
+		{Names: "info", New: system.Info, Group: g, Place: cmdkit.Plain},
 		{Names: "version", New: system.Version, Group: g, Place: cmdkit.Plain},
 		{Names: "unshare", New: system.Unshare, Group: g},
 	}
@@ -160,7 +160,7 @@ func groups() []cmdkit.Entry {
 			{Names: "reset", New: system.Reset},
 			{Names: "migrate", New: system.Migrate},
 			{Names: "events", New: system.Events, Also: true},
-			{Names: "info", New: system.Info, Also: true},
+			{Names: "info", New: system.Info, Also: true, Place: cmdkit.Plain},
 		}, refused("its locks have no numbers: there is nothing to renumber", "renumber"), later("service", "connection", "dial-stdio"))},
 	}
 }

@@ -2,9 +2,11 @@ package system
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/docker/go-units"
@@ -14,6 +16,7 @@ import (
 	"github.com/wherry-containers/wherry/libpod/ociruntime"
 	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/pkg/cgroup"
+	"github.com/wherry-containers/wherry/pkg/layout"
 	"github.com/wherry-containers/wherry/pkg/rootfs"
 	"github.com/wherry-containers/wherry/pkg/rootless"
 	"github.com/wherry-containers/wherry/pkg/store"
@@ -82,38 +85,40 @@ func Info(env *cmdkit.Env) *cli.Command {
 	}
 }
 
+// info enters the user namespace by itself: where that cannot be, it shows everything else that is wrong as well.
 func info(ctx context.Context, env *cmdkit.Env, format string) error {
-	r, err := collect(ctx, env)
+	outside := rootless.Enter(rootless.EnterOptions{})
+	var err error
+	if env.Dirs, err = layout.Find(env.Getenv); err != nil {
+		return err
+	}
+	r, err := collect(ctx, env, outside == nil)
 	if err != nil {
 		return err
 	}
-	if format != "" {
-		return env.PrintOne(r, format)
+	if outside != nil {
+		r.Warnings = slices.DeleteFunc(r.Warnings, func(w string) bool { return w == outside.Error() })
 	}
-	return r.print(env)
+	if format != "" {
+		err = env.PrintOne(r, format)
+	} else {
+		err = r.print(env)
+	}
+	return errors.Join(err, outside)
 }
 
-func collect(ctx context.Context, env *cmdkit.Env) (*report, error) {
+func collect(ctx context.Context, env *cmdkit.Env, entered bool) (*report, error) {
 	r := &report{ServerVersion: env.Version, DockerRootDir: env.Dirs.Data, RunRoot: env.Dirs.Run, OSType: runtime.GOOS,
 		Architecture: runtime.GOARCH, NCPU: runtime.NumCPU(), MemTotal: memTotal(), Rootless: rootless.Report(), Warnings: []string{}}
 	r.Name, _ = os.Hostname()
 	r.KernelVersion, r.OperatingSystem = firstLine("/proc/sys/kernel/osrelease"), operatingSystem()
 	r.LoggingDriver, r.SecurityOptions = "json-file", securityOptions(r.Rootless)
 	r.Warnings = append(r.Warnings, r.Rootless.Problems...)
-	if err := r.countContainers(ctx, env); err != nil {
-		return nil, err
+	if entered {
+		if err := r.lookAtStore(ctx, env); err != nil {
+			return nil, err
+		}
 	}
-	images, err := store.Open(env.Dirs).Images(ctx)
-	if err != nil {
-		r.Warnings = append(r.Warnings, err.Error())
-	}
-	r.Images = len(images)
-	if r.Store, err = rootfs.Detect(ctx, env.Dirs); err != nil {
-		r.Warnings = append(r.Warnings, err.Error())
-	} else if r.Store.Note != "" {
-		r.Warnings = append(r.Warnings, r.Store.Note)
-	}
-	r.Driver = r.Store.Driver
 	if found, err := ociruntime.Find(env.Runtime); err != nil {
 		r.Warnings = append(r.Warnings, err.Error())
 	} else {
@@ -135,6 +140,24 @@ func collect(ctx context.Context, env *cmdkit.Env) (*report, error) {
 	}
 	r.Host = r.host()
 	return r, nil
+}
+
+func (r *report) lookAtStore(ctx context.Context, env *cmdkit.Env) error {
+	if err := r.countContainers(ctx, env); err != nil {
+		return err
+	}
+	images, err := store.Open(env.Dirs).Images(ctx)
+	if err != nil {
+		r.Warnings = append(r.Warnings, err.Error())
+	}
+	r.Images = len(images)
+	if r.Store, err = rootfs.Detect(ctx, env.Dirs); err != nil {
+		r.Warnings = append(r.Warnings, err.Error())
+	} else if r.Store.Note != "" {
+		r.Warnings = append(r.Warnings, r.Store.Note)
+	}
+	r.Driver = r.Store.Driver
+	return nil
 }
 
 func (r *report) countContainers(ctx context.Context, env *cmdkit.Env) error {
@@ -165,7 +188,9 @@ func (r *report) print(env *cmdkit.Env) error {
 	line(" Stopped", "%d", r.ContainersStopped)
 	line("Images", "%d", r.Images)
 	line("Version", "%s", r.ServerVersion)
-	line("Storage Driver", "%s (on %s)", r.Driver, r.Store.FS)
+	if r.Driver != "" {
+		line("Storage Driver", "%s (on %s)", r.Driver, r.Store.FS)
+	}
 	line("Store", "%s", r.DockerRootDir)
 	line("Run Directory", "%s", r.RunRoot)
 	line("Runtime", "%s (%s)", r.DefaultRuntime, r.RuntimePath)
