@@ -186,8 +186,9 @@ func (o *Options) set(name, value string) (err error) {
 // parseSize reads "10", "10b", "10k", "10m", "10g" (also "10kb", "10KiB"): powers of 1024, as Docker has it.
 func parseSize(s string) (int64, error) {
 	bad := fmt.Errorf("want a size such as 512k, 10m or 1g")
-	unit := strings.ToLower(strings.TrimLeft(s, "0123456789."))
+	unit := strings.TrimLeft(s, "0123456789.")
 	number := s[:len(s)-len(unit)]
+	unit = strings.ToLower(unit) // which may be longer or shorter
 	unit = strings.TrimSuffix(strings.TrimSuffix(unit, "b"), "i")
 	shift, ok := map[string]uint{"": 0, "k": 10, "m": 20, "g": 30, "t": 40}[unit]
 	if !ok {
