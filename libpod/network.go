@@ -17,8 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const netnsFile = "netns"
-
 // onNetworks is the mode of containers on networks of CNI: the default one, and the user's.
 const onNetworks = "bridge"
 
@@ -95,7 +93,7 @@ func (s *startup) awaitNetwork() error {
 // keepNetns binds a network namespace below the run directory, in this thread's mount namespace: it goes with the monitor
 // and the container.
 func (s *startup) keepNetns(netns *os.File) error {
-	path := filepath.Join(s.runDir, netnsFile)
+	path := filepath.Join(s.runDir, record.NetNSFile)
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		return err
 	}
@@ -139,7 +137,7 @@ func (s *startup) networkPath(in *spec.Input) (string, error) {
 		return s.keepNamespace(k, path, &in.Joined)
 	}
 	if s.net != nil || ownUplink(mode) {
-		return filepath.Join(s.runDir, netnsFile), nil
+		return filepath.Join(s.runDir, record.NetNSFile), nil
 	}
 	return "", nil
 }

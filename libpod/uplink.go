@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/network/rootless"
 	"github.com/wherry-containers/wherry/network/uplink"
 	"github.com/wherry-containers/wherry/pkg/procs"
@@ -33,7 +34,7 @@ func (s *startup) uplink(ctx context.Context) error {
 		return err
 	}
 	return s.startUplink(ctx, uplink.Options{Program: s.c.Network.Mode, Args: s.c.Network.Options,
-		NetNS: filepath.Join(s.runDir, netnsFile), PidFile: filepath.Join(s.runDir, uplinkPidFile)})
+		NetNS: filepath.Join(s.runDir, record.NetNSFile), PidFile: filepath.Join(s.runDir, uplinkPidFile)})
 }
 
 // startUplink starts it where the monitor is, so that it too outlives the login session.

@@ -15,4 +15,5 @@ const (
 	PidFile    = "pid"         // run: written by the runtime
 	Bundle     = "bundle"      // run: holds the runtime's config.json
 	MergedDir  = "root"        // run: mount point of the root file system, mounted only in the monitor's namespace
+	NetNSFile  = "netns"       // run: the network namespace, mounted there in the same way
 )

@@ -100,7 +100,7 @@ func emptyCgroup(dir string) error {
 // cleanRunDir unmounts what is mounted below the run directory (in this mount namespace) and removes it. If
 // anything stays mounted nothing is removed: it would be the container's own files.
 func (s *Server) cleanRunDir() {
-	if err := unmountBelow(s.job.RunDir, s.runPath(record.MergedDir)); err != nil {
+	if err := unmountBelow(s.job.RunDir, s.runPath(record.MergedDir), s.runPath(record.NetNSFile)); err != nil {
 		s.warn("unmount: %v", err)
 		return
 	}
@@ -112,14 +112,16 @@ func (s *Server) cleanRunDir() {
 	s.noteRemoval(os.RemoveAll(s.job.RunDir))
 }
 
-// unmountBelow takes away what is mounted at or below dir and looks that nothing is left. root is where something
-// usually is: the list of all mounts is long, and with it gone is read once.
-func unmountBelow(dir, root string) error {
+// unmountBelow takes away what is mounted at or below dir and looks that nothing is left. Usually something is at
+// the usual places: the list of all mounts is long, and with those gone is read once.
+func unmountBelow(dir string, usual ...string) error {
 	dir, err := filepath.EvalSymlinks(dir) // as mountinfo has it
 	if err != nil {
 		return ignoreGone(err)
 	}
-	unmount(root)
+	for _, point := range usual {
+		unmount(point)
+	}
 	for again := true; ; again = false {
 		data, err := os.ReadFile("/proc/self/mountinfo")
 		if err != nil {
