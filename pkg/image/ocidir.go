@@ -52,10 +52,23 @@ func (s *Session) unpackArchive(file string) (string, error) {
 		if h.Typeflag != tar.TypeReg || !ofLayout(name) {
 			continue
 		}
+		if sparse(h) {
+			return dir, errdefs.New(errdefs.ErrInvalid, "%s is a sparse file in the archive, which no image's is", name)
+		}
 		if err := unpackFile(filepath.Join(dir, name), h.Size, in); err != nil {
 			return dir, fmt.Errorf("unpack %s: %w", name, err)
 		}
 	}
+}
+
+// sparse says whether an entry is larger than what the archive has of it: a few bytes could fill the disk with zeros.
+func sparse(h *tar.Header) bool {
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
 }
 
 // ofLayout says whether name is a file of an OCI directory (image-layout.md of the OCI image specification).
@@ -69,7 +82,7 @@ func ofLayout(name string) bool {
 }
 
 // unpackFile writes one file below a directory of ours, in which there are no links. A size that does not fit is
-// refused before it fills the disk: a sparse entry is short itself.
+// refused before it fills the disk.
 func unpackFile(to string, size int64, content io.Reader) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return err
