@@ -49,7 +49,11 @@ func (e *Engine) VolumeExport(ctx context.Context, name string, out io.Writer) e
 // VolumeExportFile is VolumeExport into a file, which is complete or not there.
 func (e *Engine) VolumeExportFile(ctx context.Context, name, file string) (err error) {
 	partial := filepath.Join(filepath.Dir(file), "."+filepath.Base(file)+".tmp") // one that is killed leaves it to the next
-	tmp, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o666)
+	// In a directory of many users somebody else's file may wait under that name: it is not written to.
+	if err := os.Remove(partial); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	tmp, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err
 	}

@@ -115,7 +115,10 @@ func (s *Session) saveFile(ctx context.Context, images []saved, opts option.Save
 		return errdefs.New(errdefs.ErrInvalid, "%s is a directory (name a file, or use --format oci-dir)", opts.Output)
 	}
 	temp := filepath.Join(filepath.Dir(opts.Output), "."+filepath.Base(opts.Output)+".part")
-	os.Remove(temp)
+	// In a directory of many users somebody else's file may wait under that name: it is not written to.
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	defer os.Remove(temp) // gone already when all went well
 	if err := s.writeArchive(ctx, images, temp, opts); err != nil {
 		return err

@@ -293,3 +293,22 @@ func TestStoreIsTheUsersAlone(t *testing.T) {
 		}
 	}
 }
+
+// The name that a file has while it is written may be taken by somebody else's: a link to a file that is to be
+// overwritten, or a file that its owner would read.
+func TestExportsDoNotWriteIntoWhatIsThere(t *testing.T) {
+	t.Parallel()
+	host, out, vol := secret(t), dir(t), volume(t)
+	shared.Must(t, "volume", "create", vol)
+	partial := filepath.Join(out, ".x.tar.tmp")
+	if err := os.Link(filepath.Join(host, "key"), partial); err != nil {
+		t.Skip(err)
+	}
+	shared.Must(t, "volume", "export", "-o", filepath.Join(out, "x.tar"), vol)
+	for _, part := range []string{".y.tar.part", ".y.tar.tmp"} {
+		if err := os.Link(filepath.Join(host, "key"), filepath.Join(out, part)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shared.Must(t, "save", "-q", "-o", filepath.Join(out, "y.tar"), testkit.Image)
+}
