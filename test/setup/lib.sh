@@ -33,6 +33,6 @@ apt_want() {
 # What the tests run: runtimes, rootless tools, a registry, peers to compare with.
 TEST_PACKAGES=(crun runc uidmap passt slirp4netns fuse-overlayfs busybox-static util-linux)
 # shellcheck disable=SC2034
-TEST_EXTRAS=(docker-registry apache2-utils skopeo mmdebstrap jq strace xfsprogs btrfs-progs)
+TEST_EXTRAS=(nftables docker-registry apache2-utils skopeo mmdebstrap jq strace xfsprogs btrfs-progs)
 # shellcheck disable=SC2034
 BENCH_PACKAGES=(podman conmon hyperfine docker-registry skopeo jq)
