@@ -176,9 +176,7 @@ func slirpOptions(options []string) ([]string, error) {
 		case "outbound_addr6":
 			args = append(args, "--outbound-addr6="+value)
 		case "port_handler":
-			if value != "rootlesskit" {
-				return nil, fmt.Errorf("port_handler=%s is not there: published ports need a network of bridges (leave --network out)", value)
-			}
+			return nil, fmt.Errorf("port_handler is not there: published ports need a network of bridges (leave --network out)")
 		default:
 			return nil, fmt.Errorf("slirp4netns has no option %q (allow_host_loopback, mtu, cidr, enable_ipv6, outbound_addr and outbound_addr6 are)", key)
 		}

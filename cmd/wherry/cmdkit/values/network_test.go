@@ -90,7 +90,7 @@ func TestNetworkForms(t *testing.T) {
 		"pasta:--map-gw,-t,8080":                "pasta [--map-gw -t 8080] []",
 		"slirp4netns:mtu=1500,enable_ipv6=true": "slirp4netns [--mtu=1500 --enable-ipv6] []",
 		"none:x":                                "!", "host:x": "!", "ns:rel": "!", "container:": "!", "web:ip=1": "!", "web:mac=01:00:00:00:00:00": "!", "web:foo=1": "!",
-		"web:ip": "!", "a/b": "!", "pasta:--netns=x": "!", "slirp4netns:x=1": "!", "web:interface_name=averylonginterface": "!", "name=": "!",
+		"web:ip": "!", "a/b": "!", "pasta:--netns=x": "!", "slirp4netns:x=1": "!", "slirp4netns:port_handler=rootlesskit": "!", "web:interface_name=averylonginterface": "!", "name=": "!",
 	} {
 		n, err := Network(in)
 		got := fmt.Sprint(n.Mode, " ", n.Options, " ", n.Ends)
