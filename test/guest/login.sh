@@ -27,7 +27,8 @@ check 'run by way of su' runuser -u tester -- env -u XDG_RUNTIME_DIR $W run --rm
 say "in a login session: run --rm $(inside "each 15 $W run --rm --network none busybox true") us, exec $(inside "each 15 $W exec a true") us"
 say "in the user's manager: run --rm $(systemd-run --user -M tester@ --quiet --pipe --wait --collect bash -c ". /host/test/guest/lib/guest.sh; each 15 $W run --rm --network none busybox true") us"
 check 'run with a network' session $W run -d --name n busybox sleep 1000
-same 'its uplink is in the scope' $scope/monitors "$(group_of "$(cat "/run/user/1001/wherry/c/$(inside "$W inspect -f '{{.Id}}' n")/uplink.pid")")"
+same 'the uplink is in the scope' $scope/monitors "$(group_of "$(net_process uplink)")"
+same 'so is wherry-net' $scope/monitors "$(group_of "$(net_process net)")"
 check 'its rm' session $W rm -f -t 0 n
 check 'stop and rm' session $W rm -f -t 0 a
 wait

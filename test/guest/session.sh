@@ -55,7 +55,8 @@ check 'nor does that process run' test ! -e "/proc/$pid"
 check 'run from a unit that ends' systemd-run --user --quiet --wait --collect $W run -d --init --name c --network none busybox sleep 1000
 same 'the container survives the unit' running "$(state_of c)"
 check 'run with a network from a unit that ends' systemd-run --user --quiet --wait --collect $W run -d --name n busybox sleep 1000
-same 'its uplink lives on in the scope' $scope/monitors "$(group_of "$(cat "/run/user/1001/wherry/c/$($W inspect -f '{{.Id}}' n)/uplink.pid")")"
+same 'the uplink lives on in the scope' $scope/monitors "$(group_of "$(net_process uplink)")"
+same 'so does wherry-net' $scope/monitors "$(group_of "$(net_process net)")"
 check 'rm' $W rm -f -t 0 n
 check 'exec into it' $W exec c true
 same 'its monitor does, too' $scope/monitors "$(group_of "$(parent_of "$(pid_of c)")")"

@@ -58,6 +58,8 @@ have_image() {
 pid_of() { $W inspect -f '{{.State.Pid}}' "$1"; }
 parent_of() { awk '/^PPid:/{print $2}' "/proc/$1/status"; }
 group_of() { sed -n 's/^0:://p' "/proc/$1/cgroup"; }
+# net_process uplink|net: pid of what serves the user's networks.
+net_process() { sed -n 's/.*"Pid":\([0-9]*\).*/\1/p' "/run/user/1001/wherry/net/$1.json"; }
 state_of() { $W inspect -f '{{.State.Status}}' "$1"; }
 
 # each N COMMAND...: microseconds for one.
