@@ -75,6 +75,31 @@ func (e *Env) PrintOne(doc any, format string) error {
 	return err
 }
 
+// Inspect prints what get finds of each name: all as one list of JSON, or each through the template. What was not found
+// is told afterwards, as by Each.
+func Inspect[T any](env *Env, names []string, format string, get func(name string) (T, error)) error {
+	docs := []T{}
+	missing := Each(env, names, func(name string) (string, error) {
+		doc, err := get(name)
+		if err == nil {
+			docs = append(docs, doc)
+		}
+		return "", err
+	})
+	if format == "" || format == "json" {
+		if err := env.PrintOne(docs, format); err != nil {
+			return err
+		}
+		return missing
+	}
+	for _, doc := range docs {
+		if err := env.PrintOne(doc, format); err != nil {
+			return err
+		}
+	}
+	return missing
+}
+
 // forTerminal is what a template of the user's made: as it is for a program, printable for a terminal.
 func (e *Env) forTerminal(text []byte) []byte {
 	if IsTerminal(e.OutFile) {

@@ -66,30 +66,7 @@ func inspect(ctx context.Context, env *cmdkit.Env, opts inspectOptions, refs []s
 		}
 		refs = []string{ref}
 	}
-	docs := []any{}
-	missing := cmdkit.Each(env, refs, func(ref string) (string, error) {
-		doc, err := find(ctx, env, e, opts, ref)
-		if err == nil {
-			docs = append(docs, doc)
-		}
-		return "", err
-	})
-	if err := printDocuments(env, docs, opts.format); err != nil {
-		return err
-	}
-	return missing
-}
-
-func printDocuments(env *cmdkit.Env, docs []any, format string) error {
-	if format == "" || format == "json" {
-		return env.PrintOne(docs, format)
-	}
-	for _, doc := range docs {
-		if err := env.PrintOne(doc, format); err != nil {
-			return err
-		}
-	}
-	return nil
+	return cmdkit.Inspect(env, refs, opts.format, func(ref string) (any, error) { return find(ctx, env, e, opts, ref) })
 }
 
 // find looks for what ref names, of the kinds that were asked for, in the order container, image, volume.

@@ -103,26 +103,13 @@ func Inspect(env *cmdkit.Env) *cli.Command {
 
 func inspect(ctx context.Context, env *cmdkit.Env, format string, names []string) error {
 	e := engine(env)
-	docs := []*doc{}
-	missing := cmdkit.Each(env, names, func(name string) (string, error) {
+	return cmdkit.Inspect(env, names, format, func(name string) (*doc, error) {
 		n, err := e.NetworkInspect(ctx, name)
-		if err == nil {
-			docs = append(docs, newDoc(n))
+		if err != nil {
+			return nil, err
 		}
-		return "", err
+		return newDoc(n), nil
 	})
-	if format == "" || format == "json" {
-		if err := env.PrintOne(docs, format); err != nil {
-			return err
-		}
-		return missing
-	}
-	for _, d := range docs {
-		if err := env.PrintOne(d, format); err != nil {
-			return err
-		}
-	}
-	return missing
 }
 
 // Remove is `wherry network rm`.

@@ -132,26 +132,7 @@ Secret:          {{.SecretData}}{{end}}`
 
 func inspect(ctx context.Context, env *cmdkit.Env, format string, show bool, names []string) error {
 	e := engine(env)
-	docs := []*document{}
-	missing := cmdkit.Each(env, names, func(name string) (string, error) {
-		doc, err := describe(ctx, e, name, show)
-		if err == nil {
-			docs = append(docs, doc)
-		}
-		return "", err
-	})
-	if format == "" || format == "json" {
-		if err := env.PrintOne(docs, format); err != nil {
-			return err
-		}
-		return missing
-	}
-	for _, doc := range docs {
-		if err := env.PrintOne(doc, format); err != nil {
-			return err
-		}
-	}
-	return missing
+	return cmdkit.Inspect(env, names, format, func(name string) (*document, error) { return describe(ctx, e, name, show) })
 }
 
 func describe(ctx context.Context, e *libpod.Engine, name string, show bool) (*document, error) {

@@ -141,26 +141,7 @@ func inspect(ctx context.Context, env *cmdkit.Env, all bool, format string, name
 	if err != nil {
 		return err
 	}
-	docs := []*libpod.Volume{}
-	missing := cmdkit.Each(env, names, func(name string) (string, error) {
-		v, err := e.VolumeInspect(ctx, name)
-		if err == nil {
-			docs = append(docs, v)
-		}
-		return "", err
-	})
-	if format == "" || format == "json" {
-		if err := env.PrintOne(docs, format); err != nil {
-			return err
-		}
-		return missing
-	}
-	for _, doc := range docs {
-		if err := env.PrintOne(doc, format); err != nil {
-			return err
-		}
-	}
-	return missing
+	return cmdkit.Inspect(env, names, format, func(name string) (*libpod.Volume, error) { return e.VolumeInspect(ctx, name) })
 }
 
 // chosen is the named volumes, or all.
