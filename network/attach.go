@@ -288,9 +288,6 @@ func (a *Attaching) Commit(ctx context.Context, monitor int) error {
 	return nil
 }
 
-// Ports are the published ports, after Commit.
-func (a *Attaching) Ports() []state.Port { return a.att.Ports }
-
 // Undo takes an attachment back, committed or not.
 func (a *Attaching) Undo() {
 	a.close()

@@ -11,18 +11,6 @@ import (
 	"github.com/wherry-containers/wherry/pkg/lazyjson"
 )
 
-// Pause freezes a container, Resume thaws it: for where package cgroup cannot.
-func (r *Runtime) Pause(ctx context.Context, id string) error {
-	_, err := r.output(ctx, "pause", id)
-	return err
-}
-
-// Resume undoes Pause.
-func (r *Runtime) Resume(ctx context.Context, id string) error {
-	_, err := r.output(ctx, "resume", id)
-	return err
-}
-
 // Kill sends a signal to the first process, or to all processes of the container.
 func (r *Runtime) Kill(ctx context.Context, id, signal string, all bool) error {
 	args := []string{"kill"}
@@ -30,16 +18,6 @@ func (r *Runtime) Kill(ctx context.Context, id, signal string, all bool) error {
 		args = append(args, "--all")
 	}
 	_, err := r.output(ctx, append(args, id, signal)...)
-	return err
-}
-
-// Delete removes what the runtime keeps of a container; with force it is killed first.
-func (r *Runtime) Delete(ctx context.Context, id string, force bool) error {
-	args := []string{"delete"}
-	if force {
-		args = append(args, "--force")
-	}
-	_, err := r.output(ctx, append(args, id)...)
 	return err
 }
 

@@ -68,11 +68,6 @@ func (r *Runner) Del(ctx context.Context, n *Network, c Call) error {
 	return plain(r.lib.DelNetworkList(ctx, n.list, c.runtimeConf()))
 }
 
-// Check compares what is with what Add made.
-func (r *Runner) Check(ctx context.Context, n *Network, c Call) error {
-	return plain(r.lib.CheckNetworkList(ctx, n.list, c.runtimeConf()))
-}
-
 // plain takes the words of libcni off our own plugin's errors, which are whole sentences.
 func plain(err error) error {
 	var known *errdefs.Kinded

@@ -176,28 +176,7 @@ func (s *Session) createCommitted(config store.Config, top string, names []strin
 			m.Layers[i].MediaType = manifest.DockerV2SchemaLayerMediaTypeUncompressed
 		}
 	}
-	manifestJSON, err := json.Marshal(m)
-	if err != nil {
-		return "", err
-	}
-	manifestDigest := digest.FromBytes(manifestJSON)
-	img, err := s.store.CreateImage(configDigest.Encoded(), nil, top, "", &storage.ImageOptions{
-		CreationDate: *config.Created,
-		Digest:       manifestDigest,
-		BigData: []storage.ImageBigDataOption{
-			{Key: configDigest.String(), Data: configJSON, Digest: configDigest},
-			{Key: storage.ImageDigestManifestBigDataNamePrefix + "-" + manifestDigest.String(), Data: manifestJSON, Digest: manifestDigest},
-			{Key: storage.ImageDigestBigDataKey, Data: manifestJSON, Digest: manifestDigest},
-		},
-	})
-	if err != nil {
-		return "", err
-	}
-	faultpoint.Hit("image.commit.created")
-	if len(names) == 0 {
-		return img.ID, nil
-	}
-	return img.ID, s.store.AddNames(img.ID, names) // a name that another image has moves
+	return s.recordImage(config, configJSON, m, top, names, "image.commit.created")
 }
 
 // descriptors describe the chain of layers that ends with top, bottom first.

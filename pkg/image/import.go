@@ -188,18 +188,22 @@ func (s *Session) createImage(config store.Config, layer *storage.Layer, names [
 	if err != nil {
 		return "", err
 	}
-	configDigest := digest.FromBytes(configJSON)
-	manifestJSON, err := json.Marshal(imgspec.Manifest{
+	return s.recordImage(config, configJSON, imgspec.Manifest{
 		Versioned: specs.Versioned{SchemaVersion: 2},
 		MediaType: imgspec.MediaTypeImageManifest,
-		Config:    imgspec.Descriptor{MediaType: imgspec.MediaTypeImageConfig, Digest: configDigest, Size: int64(len(configJSON))},
+		Config:    imgspec.Descriptor{MediaType: imgspec.MediaTypeImageConfig, Digest: digest.FromBytes(configJSON), Size: int64(len(configJSON))},
 		Layers:    []imgspec.Descriptor{{MediaType: imgspec.MediaTypeImageLayer, Digest: layer.UncompressedDigest, Size: layer.UncompressedSize}},
-	})
+	}, layer.ID, names, "image.import.created")
+}
+
+// recordImage records an image whose uppermost layer is top. Its id is the digest of its configuration, which m names.
+func (s *Session) recordImage(config store.Config, configJSON []byte, m imgspec.Manifest, top string, names []string, step string) (string, error) {
+	manifestJSON, err := json.Marshal(m)
 	if err != nil {
 		return "", err
 	}
-	manifestDigest := digest.FromBytes(manifestJSON)
-	img, err := s.store.CreateImage(configDigest.Encoded(), nil, layer.ID, "", &storage.ImageOptions{
+	configDigest, manifestDigest := m.Config.Digest, digest.FromBytes(manifestJSON)
+	img, err := s.store.CreateImage(configDigest.Encoded(), nil, top, "", &storage.ImageOptions{
 		CreationDate: *config.Created,
 		Digest:       manifestDigest,
 		BigData: []storage.ImageBigDataOption{
@@ -211,7 +215,7 @@ func (s *Session) createImage(config store.Config, layer *storage.Layer, names [
 	if err != nil {
 		return "", err
 	}
-	faultpoint.Hit("image.import.created")
+	faultpoint.Hit(step)
 	if len(names) == 0 {
 		return img.ID, nil
 	}

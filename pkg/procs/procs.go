@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -175,8 +176,12 @@ func pollEnd(fd, wake int) error {
 	}
 }
 
-// BootID names the current boot of the machine.
-func BootID() (string, error) {
+// BootID names the current boot of the machine. It is read once in a process.
+func BootID() (string, error) { return bootID() }
+
+var bootID = sync.OnceValues(readBootID)
+
+func readBootID() (string, error) {
 	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return "", fmt.Errorf("read boot id: %w", err)

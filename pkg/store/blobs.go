@@ -24,11 +24,6 @@ func (s *Store) ManifestBlob(img *Image) ([]byte, error) {
 	return readManifest(img.graph(), img.ID, img.Digest)
 }
 
-// ConfigBlob is the image's configuration as it was pulled.
-func (s *Store) ConfigBlob(img *Image) ([]byte, error) {
-	return readConfigBlob(img.graph(), img.ID, img.Digest)
-}
-
 // ReadConfig fills Config of an image that Images listed.
 func (s *Store) ReadConfig(img *Image) error {
 	config, err := readConfig(img.graph(), imageRecord{ID: img.ID, Digest: img.Digest})

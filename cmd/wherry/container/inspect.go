@@ -109,20 +109,11 @@ func find(ctx context.Context, env *cmdkit.Env, e *libpod.Engine, opts inspectOp
 func inspectOne(ctx context.Context, e *libpod.Engine, ref string, size bool) (any, error) {
 	doc, err := e.Inspect(ctx, ref)
 	if err == nil && size {
-		err = addSize(ctx, e, doc)
+		e.InspectSize(ctx, doc)
 	}
 	return doc, err
 }
 
 func notThere(err error) bool {
 	return errors.Is(err, errdefs.ErrNotFound) || errors.Is(err, errdefs.ErrInvalid)
-}
-
-func addSize(ctx context.Context, e *libpod.Engine, doc *libpod.Inspect) error {
-	rows, err := e.List(ctx, libpod.ListOptions{All: true, Size: true, Filters: map[string][]string{"id": {doc.ID}}})
-	if err != nil || len(rows) == 0 {
-		return err
-	}
-	doc.SizeRw, doc.SizeRootFs = &rows[0].SizeRw, &rows[0].SizeRootFs
-	return nil
 }

@@ -30,8 +30,6 @@ type failure struct {
 	exit int
 }
 
-func (f *failure) Error() string { return f.text }
-
 func ours(err error) *failure { return &failure{text: err.Error(), exit: 125} }
 
 // start runs the OCI runtime, which leaves the container behind as our child, and records it as live. On failure
