@@ -234,6 +234,17 @@ func prepare(_ context.Context, env *cmdkit.Env, place cmdkit.Place) error {
 	if env.Dirs, err = layout.Find(env.Getenv); err != nil || place == cmdkit.Inside {
 		return err
 	}
-	path := env.Dirs.Image()
+	path := companion(env.Dirs, place)
 	return fmt.Errorf("start %s: %w (is wherry installed completely?)", path, syscall.Exec(path, env.Args, os.Environ()))
+}
+
+// companion is the binary that does the commands of a place.
+func companion(dirs layout.Dirs, place cmdkit.Place) string {
+	switch place {
+	case cmdkit.Builder:
+		return dirs.Build()
+	case cmdkit.Composer:
+		return dirs.Compose()
+	}
+	return dirs.Image()
 }

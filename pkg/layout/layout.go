@@ -54,3 +54,9 @@ func (d Dirs) Monitor() string { return filepath.Join(d.Libexec, "wherry-monitor
 
 // Image is the path of the image companion.
 func (d Dirs) Image() string { return filepath.Join(d.Libexec, "wherry-image") }
+
+// Build is the path of the companion that builds images.
+func (d Dirs) Build() string { return filepath.Join(d.Libexec, "wherry-build") }
+
+// Compose is the path of the companion that is Compose and the service of Docker's API.
+func (d Dirs) Compose() string { return filepath.Join(d.Libexec, "wherry-compose") }

@@ -27,12 +27,15 @@ type Entry struct {
 // Place is where a command runs.
 type Place int
 
-// Most commands work on the store, inside the user namespace; Plain ones do not touch it; Companion ones are done
-// by a companion binary, which gets the same arguments.
+// Most commands work on the store, inside the user namespace; Plain ones do not touch it; the others are done by a
+// companion binary, which gets the same arguments: Companion ones by wherry-image, Builder ones by wherry-build, and
+// Composer ones (Compose, and the service of Docker's API) by wherry-compose.
 const (
 	Inside Place = iota
 	Plain
 	Companion
+	Builder
+	Composer
 )
 
 // Name is the entry's first name.
