@@ -1,0 +1,3 @@
+package api
+
+func containerRoutes() []route { return nil }
