@@ -35,6 +35,7 @@ func (s *Session) run(ctx context.Context, t transfer) ([]byte, error) {
 	if !t.quiet {
 		t.options.ReportWriter = s.cfg.Err
 	}
+	defer s.cfg.Watch.follow(&t.options)()
 	delay := t.retry.Delay
 	if delay == 0 {
 		delay = time.Second

@@ -94,7 +94,7 @@ func (s *Session) push(ctx context.Context, img *store.Image, destination string
 			return fmt.Errorf("write --digestfile: %w", err)
 		}
 	}
-	report(s.cfg.Out, opts.Quiet, "%s: digest: %s size: %d\n", shortTag(t.dst, destination), digest, len(written))
+	s.tellPushed(Pushed{Tag: shortTag(t.dst, destination), Digest: digest.String(), Size: len(written)}, opts.Quiet)
 	return nil
 }
 

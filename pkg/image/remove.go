@@ -149,7 +149,7 @@ func (s *Session) untag(id string, names []string) error {
 
 func (s *Session) reportUntagged(names []string) {
 	for _, name := range names {
-		fmt.Fprintf(s.cfg.Out, "Untagged: %s\n", familiar(name))
+		s.tellRemoved(Removed{Untagged: familiar(name)})
 	}
 }
 
@@ -166,7 +166,7 @@ func (s *Session) deleteStored(ctx context.Context, img *store.Image) error {
 	s.noteNames("untag", img.ID, img.Names)
 	s.note("delete", img.ID, "")
 	s.reportUntagged(img.Names)
-	fmt.Fprintf(s.cfg.Out, "Deleted: sha256:%s\n", img.ID)
+	s.tellRemoved(Removed{Deleted: "sha256:" + img.ID})
 	return s.removeMapped(ctx, img)
 }
 

@@ -42,6 +42,7 @@ type Config struct {
 	Getenv func(string) string
 	// EventsBackend is where events go (see package events); empty: the default.
 	EventsBackend string
+	Watch         Watch
 }
 
 // Session is one command's hold of the image store. Close it.

@@ -37,6 +37,12 @@ func Apply(sys *types.SystemContext, host string, opts access.Options) error {
 		}
 		sys.DockerAuthConfig = auth
 	}
+	if opts.Token != "" {
+		sys.DockerAuthConfig = &types.DockerAuthConfig{IdentityToken: opts.Token}
+	}
+	if opts.Bearer != "" {
+		sys.DockerBearerRegistryToken = opts.Bearer
+	}
 	switch {
 	case opts.TLSVerify != nil:
 		sys.DockerInsecureSkipTLSVerify = types.NewOptionalBool(!*opts.TLSVerify)

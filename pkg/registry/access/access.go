@@ -7,5 +7,7 @@ type Options struct {
 	AuthFile  string
 	CertDir   string
 	Creds     string // user[:password]
+	// Token is what a registry gave in place of a password; Bearer one that it takes as it is.
+	Token, Bearer string
 	TLSVerify *bool  // nil: as registries.conf says; a registry on the loopback interface may speak plain HTTP
 }
