@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"github.com/urfave/cli/v2"
-	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit/values"
+	"github.com/wherry-containers/wherry/libpod/values"
 	"github.com/wherry-containers/wherry/pkg/events"
 )
 

@@ -3,7 +3,7 @@ package container
 import (
 	"github.com/urfave/cli/v2"
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
-	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit/values"
+	"github.com/wherry-containers/wherry/libpod/values"
 )
 
 // environment collects -e and --env-file. The files come first whatever the order on the command line.

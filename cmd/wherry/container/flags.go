@@ -9,8 +9,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
-	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit/values"
 	"github.com/wherry-containers/wherry/libpod/record"
+	"github.com/wherry-containers/wherry/libpod/values"
 	"github.com/wherry-containers/wherry/pkg/caps"
 	"github.com/wherry-containers/wherry/pkg/signals"
 )

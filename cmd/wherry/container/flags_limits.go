@@ -5,8 +5,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
-	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit/values"
 	"github.com/wherry-containers/wherry/libpod/record"
+	"github.com/wherry-containers/wherry/libpod/values"
 )
 
 // limits binds flags to the limits of a container: at once to those of a new one, or later to those that another has.

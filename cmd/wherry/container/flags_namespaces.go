@@ -4,7 +4,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
-	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit/values"
+	"github.com/wherry-containers/wherry/libpod/values"
 )
 
 // namespaceFlags are those about namespaces and what belongs to one.

@@ -12,8 +12,8 @@ import (
 	"github.com/docker/go-units"
 	"github.com/urfave/cli/v2"
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
-	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit/values"
 	"github.com/wherry-containers/wherry/libpod"
+	"github.com/wherry-containers/wherry/libpod/values"
 )
 
 type statsOptions struct {
