@@ -12,7 +12,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 
+	"github.com/containers/image/v5/pkg/sysregistriesv2"
 	"github.com/containers/image/v5/signature"
 	istorage "github.com/containers/image/v5/storage"
 	"github.com/containers/image/v5/types"
@@ -73,7 +75,7 @@ func Open(cfg Config) (*Session, error) {
 		return nil, explainLocal("open the image store "+cfg.Dirs.Graph(), err)
 	}
 	s.sys = systemContext(cfg, s.work.path)
-	istorage.Transport.SetStore(s.store)
+	sysregistriesv2.InvalidateCache() // a service lives longer than what registries.conf says
 	return s, nil
 }
 
@@ -88,7 +90,9 @@ func (s *Session) Close() error {
 	if s.policy != nil {
 		err = s.policy.Destroy()
 	}
+	stores.Lock()
 	s.store.Free()
+	stores.Unlock()
 	return errors.Join(err, work.close())
 }
 
@@ -101,14 +105,22 @@ func (s *Session) openStorage() error {
 	if err != nil {
 		return err
 	}
+	stores.Lock()
+	defer stores.Unlock()
 	s.store, err = storage.GetStore(storage.StoreOptions{
 		RunRoot:            s.cfg.Dirs.GraphRun(),
 		GraphRoot:          s.cfg.Dirs.Graph(),
 		GraphDriverName:    driver,
 		GraphDriverOptions: opts,
 	})
+	if err == nil {
+		istorage.Transport.SetStore(s.store)
+	}
 	return err
 }
+
+// stores guards the library's list of open stores, which a service's sessions share.
+var stores sync.Mutex
 
 func storageOptions(cfg Config) (opts []string, driver string, err error) {
 	driver = cfg.Driver.Name
