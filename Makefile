@@ -25,10 +25,15 @@ ENTRY     ?= wherry_start
 STUBBED   := wherry wherry-monitor wherry-init
 entryflag  = $(if $(filter $(1),$(STUBBED)),$(addprefix -E ,$(ENTRY)))
 
-ldflags    = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) $(call entryflag,$(1))
+# What Compose calls itself is the version of its module.
+COMPOSE   := github.com/docker/compose/v5
+composever = $(if $(filter wherry-compose,$(1)),-X $(COMPOSE)/internal.Version=$(shell $(GO) list -m -f '{{.Version}}' $(COMPOSE)))
+ldflags    = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) $(call composever,$(1)) $(call entryflag,$(1))
 # $(call compile,GOARCH,MAIN,OUTPUT,EXTRA TAGS)
 compile    = GOARCH=$(1) $(GO) build -trimpath -buildvcs=false -tags "$(strip $(TAGS) $(4))" -ldflags "$(strip $(call ldflags,$(2)))" -o $(3) ./cmd/$(2)
 place      = $(if $(filter wherry,$(2)),$(1)/wherry,$(1)/libexec/wherry/$(2))
+# $(call buildx,DIR): Compose asks for builds by the name of the docker command line's plugin
+buildx     = mkdir -p "$(1)/cli-plugins" && ln -sfn ../wherry-build "$(1)/cli-plugins/docker-buildx"
 # $(call all,GOARCH,DIR,EXTRA TAGS): every main into DIR
 all        = $(foreach m,$(MAINS),$(call compile,$(1),$(m),$(call place,$(2),$(m)),$(3)) &&) true
 
@@ -45,23 +50,27 @@ help: ## list the targets
 
 build: ## bin/wherry and its companions, static (the default)
 	@$(call all,$(GOARCH),bin)
+	@$(call buildx,bin/libexec/wherry)
 
 build-fault: ## the same with fault points, for the tests that kill the program: bin/fault
 	@$(call all,$(GOARCH),bin/fault,faultpoint)
+	@$(call buildx,bin/fault/libexec/wherry)
 
-install: ## binaries, man pages, completions (PREFIX=/usr/local DESTDIR= DOCKER=1 for a docker link)
+install: ## binaries, man pages, completions (PREFIX=/usr/local DESTDIR= DOCKER=1 for links docker and docker-compose)
 	@test -x bin/wherry || { echo "nothing built yet: run make first"; exit 1; }
 	install -d "$(DESTDIR)$(BINDIR)" "$(DESTDIR)$(LIBEXECDIR)"
 	install -m 755 bin/wherry "$(DESTDIR)$(BINDIR)/wherry"
 	for m in $(COMPANIONS); do install -m 755 bin/libexec/wherry/$$m "$(DESTDIR)$(LIBEXECDIR)/$$m" || exit 1; done
+	@$(call buildx,$(DESTDIR)$(LIBEXECDIR))
 	if ls docs/man/*.1 >/dev/null 2>&1; then install -d "$(DESTDIR)$(MANDIR)/man1" && install -m 644 docs/man/*.1 "$(DESTDIR)$(MANDIR)/man1/"; fi
 	@contrib/install-completions.sh contrib/completions "$(DESTDIR)$(DATADIR)"
-	if [ -n "$(DOCKER)" ]; then ln -sfn wherry "$(DESTDIR)$(BINDIR)/docker" && contrib/install-completions.sh contrib/completions "$(DESTDIR)$(DATADIR)" docker; fi
+	if [ -n "$(DOCKER)" ]; then ln -sfn wherry "$(DESTDIR)$(BINDIR)/docker" && ln -sfn wherry "$(DESTDIR)$(BINDIR)/docker-compose" && contrib/install-completions.sh contrib/completions "$(DESTDIR)$(DATADIR)" docker; fi
 
 uninstall: ## what install put there
 	rm -f "$(DESTDIR)$(BINDIR)/wherry" "$(DESTDIR)$(MANDIR)/man1/"wherry*.1
 	rm -rf "$(DESTDIR)$(LIBEXECDIR)"
-	names=wherry; if [ "$$(readlink "$(DESTDIR)$(BINDIR)/docker")" = wherry ]; then rm "$(DESTDIR)$(BINDIR)/docker"; names='wherry docker'; fi; \
+	names=wherry; if [ "$$(readlink "$(DESTDIR)$(BINDIR)/docker-compose")" = wherry ]; then rm "$(DESTDIR)$(BINDIR)/docker-compose"; fi; \
+	if [ "$$(readlink "$(DESTDIR)$(BINDIR)/docker")" = wherry ]; then rm "$(DESTDIR)$(BINDIR)/docker"; names='wherry docker'; fi; \
 	cd "$(DESTDIR)$(DATADIR)" && for n in $$names; do rm -f bash-completion/completions/$$n zsh/site-functions/_$$n fish/vendor_completions.d/$$n.fish; done
 
 export TAGS GO

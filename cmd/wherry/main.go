@@ -36,11 +36,20 @@ func run() int {
 		In: os.Stdin, Out: out, Err: os.Stderr, InFile: os.Stdin, OutFile: os.Stdout, ErrFile: os.Stderr,
 		Getenv: os.Getenv, Environ: os.Environ,
 	}
-	err := table().Run(context.Background(), env)
+	err := dispatch(context.Background(), env)
 	if err == nil {
 		err = out.Failed()
 	}
 	code := cmdkit.Report(env, err)
 	env.Tell(time.Since(start).Round(time.Microsecond), code)
 	return code
+}
+
+// dispatch runs the command that was typed, or that the name we were called by stands for.
+func dispatch(ctx context.Context, env *cmdkit.Env) error {
+	if cmdkit.IsCompose(os.Args[0]) {
+		env.Program = cmdkit.ComposeName
+		return prepare(ctx, env, cmdkit.Composer)
+	}
+	return table().Run(ctx, env)
 }

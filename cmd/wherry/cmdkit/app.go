@@ -72,8 +72,15 @@ type App struct {
 	Default func(env *Env) bool
 }
 
-// docker is the one other name that we answer to.
-const docker = "docker"
+// docker is the other name that we answer to, ComposeName the one that stands for our command compose.
+const (
+	docker      = "docker"
+	ComposeName = "docker-compose"
+)
+
+// IsCompose tells whether argv[0] is that of somebody who wants Compose, or of the docker command line that has us as its
+// plugin.
+func IsCompose(argv0 string) bool { return filepath.Base(argv0) == ComposeName }
 
 // Program is what argv[0] makes of us: docker when called so, else fallback.
 func Program(argv0, fallback string) string {

@@ -17,12 +17,31 @@ const filesFollow = ":files"
 
 // complete answers a shell: words is the command line after the program's name, the last one unfinished, perhaps
 // empty. Each line of the answer is a candidate, a tab and what it means.
-func complete(env *cmdkit.Env, app *cmdkit.App, words []string) error {
+func complete(ctx context.Context, env *cmdkit.Env, app *cmdkit.App, words []string) error {
 	if len(words) == 0 {
 		words = []string{""}
 	}
+	if entry, ok := elsewhere(env, app, words); ok {
+		return app.Prepare(ctx, env, entry.Place)
+	}
 	_, err := env.Out.Write([]byte(strings.Join(Candidates(env, app, words), "\n") + "\n"))
 	return err
+}
+
+// elsewhere finds the command whose words only its companion knows.
+func elsewhere(env *cmdkit.Env, app *cmdkit.App, words []string) (cmdkit.Entry, bool) {
+	c := completer{env: env}
+	words = c.skipGlobal(app, words[:len(words)-1])
+	if len(words) == 0 {
+		return cmdkit.Entry{}, false
+	}
+	i := slices.IndexFunc(app.Entries, func(e cmdkit.Entry) bool {
+		return e.Place == cmdkit.Composer && e.New != nil && slices.Contains(strings.Fields(e.Names), words[0])
+	})
+	if i < 0 || !app.Entries[i].New(env).SkipFlagParsing {
+		return cmdkit.Entry{}, false
+	}
+	return app.Entries[i], true
 }
 
 // Candidates are the lines of complete's answer.

@@ -18,7 +18,7 @@ func Entries(app *cmdkit.App) []cmdkit.Entry {
 		{Names: "completion", Group: "System", Place: cmdkit.Plain, New: completion},
 		{Names: "__complete", Place: cmdkit.Plain, New: func(env *cmdkit.Env) *cli.Command {
 			return &cli.Command{Name: "__complete", ArgsUsage: "[WORD...]", SkipFlagParsing: true,
-				Action: func(c *cli.Context) error { return complete(env, app, c.Args().Slice()) }}
+				Action: func(c *cli.Context) error { return complete(c.Context, env, app, c.Args().Slice()) }}
 		}},
 		{Names: "generate-docs", Place: cmdkit.Plain, New: func(env *cmdkit.Env) *cli.Command {
 			return &cli.Command{Name: "generate-docs", Usage: "Write man pages and completions", ArgsUsage: "MAN-DIR COMPLETIONS-DIR",

@@ -1,0 +1,147 @@
+package compose
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/docker/cli/cli"
+	"github.com/docker/cli/cli/command"
+	"github.com/docker/cli/cli/config/configfile"
+	"github.com/docker/cli/cli/flags"
+	"github.com/docker/compose/v5/cmd/compatibility"
+	commands "github.com/docker/compose/v5/cmd/compose"
+	"github.com/docker/compose/v5/cmd/prompt"
+	engine "github.com/docker/compose/v5/pkg/compose"
+	"github.com/spf13/cobra"
+
+	"github.com/wherry-containers/wherry/pkg/errdefs"
+)
+
+// Options are one invocation of Compose.
+type Options struct {
+	Args    []string // with "compose" as the first word, after Docker's global flags if there are any
+	Program string   // what the user calls us: wherry, docker
+	// Handler makes what Compose talks to, when the first question is asked. Flags that name another host go there.
+	Handler  func() (http.Handler, error)
+	Plugins  string // directory with the plugins of the docker CLI that Compose looks for first: docker-buildx
+	Plugin   bool   // we are a plugin of the docker CLI: what its context names is where to go
+	Getenv   func(string) string
+	In       io.ReadCloser // like the two below a file where it is a terminal
+	Out, Err io.Writer
+}
+
+// Standalone turns the arguments of docker-compose into those of Options.
+func Standalone(args []string) []string { return compatibility.Convert(args) }
+
+// Run runs one command of Compose. What went wrong comes back with the exit status in it (errdefs.ExitError).
+func Run(ctx context.Context, o Options) error {
+	docker, err := command.NewDockerCli(command.WithBaseContext(ctx), command.WithUserAgent("compose"),
+		command.WithInputStream(o.In), command.WithOutputStream(o.Out), command.WithErrorStream(o.Err))
+	if err != nil {
+		return err
+	}
+	t := newTransport(o.Handler)
+	defer t.close()
+	return status(execute(ctx, &session{Options: o, docker: docker, transport: t}))
+}
+
+// session is Compose at work.
+type session struct {
+	Options
+	docker    *command.DockerCli
+	transport *transport
+}
+
+func execute(ctx context.Context, s *session) error {
+	root, opts := s.root()
+	top := cli.NewTopLevelCommand(root, s.docker, opts, root.Flags())
+	top.SetArgs(s.Args)
+	cmd, rest, err := top.HandleGlobalFlags()
+	if err != nil {
+		return err
+	}
+	cmd.PersistentPreRunE = func(*cobra.Command, []string) error {
+		opts.SetDefaultOptions(root.Flags())
+		return s.connect(opts)
+	}
+	cmd.SetArgs(rest)
+	return cmd.ExecuteContext(ctx)
+}
+
+// root is the command above compose, as the docker CLI has it. Compose's own root must be a child: it asks its parent.
+func (s *session) root() (*cobra.Command, *flags.ClientOptions) {
+	root := &cobra.Command{
+		Use: s.Program + " [OPTIONS] compose [ARG...]", SilenceUsage: true, SilenceErrors: true, TraverseChildren: true, DisableFlagsInUseLine: true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	opts, _ := cli.SetupPluginRootCommand(root)
+	root.Annotations["additionalHelp"] = "Run '" + s.Program + " compose COMMAND --help' for more about a command."
+	root.SetIn(s.docker.In())
+	root.SetOut(s.docker.Out())
+	root.SetErr(s.docker.Err())
+
+	backend := &commands.BackendOptions{Options: []engine.Option{engine.WithPrompt(prompt.NewPrompt(s.docker.In(), s.docker.Out()).Confirm)}}
+	tree := commands.RootCommand(s.docker, backend)
+	tree.AddCommand(commands.HooksCommand())
+	tree.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return cli.StatusError{StatusCode: 1, Status: err.Error()} })
+	root.AddCommand(tree)
+	plain(root)
+	return root, opts
+}
+
+// plain keeps cobra from adding "[flags]" to usage lines.
+func plain(c *cobra.Command) {
+	c.DisableFlagsInUseLine = true
+	for _, sub := range c.Commands() {
+		plain(sub)
+	}
+}
+
+// connect makes the client: in process, unless flags, or the docker CLI that runs us as its plugin, name another place.
+func (s *session) connect(opts *flags.ClientOptions) error {
+	var more []command.CLIOption
+	if s.local(opts) {
+		c, err := s.transport.client()
+		if err != nil {
+			return err
+		}
+		more = append(more, command.WithAPIClient(c))
+		opts.Context = command.DefaultContextName // whichever the docker CLI has chosen for itself
+	}
+	if err := s.docker.Initialize(opts, more...); err != nil {
+		return err
+	}
+	s.addPlugins(s.docker.ConfigFile())
+	return nil
+}
+
+func (s *session) local(opts *flags.ClientOptions) bool {
+	if opts.Context != "" && opts.Context != command.DefaultContextName || len(opts.Hosts) > 0 {
+		return false
+	}
+	return !s.Plugin || s.Getenv("DOCKER_HOST") == "" && s.Getenv(command.EnvOverrideContext) == ""
+}
+
+// addPlugins makes Compose find our builder before any other buildx.
+func (s *session) addPlugins(config *configfile.ConfigFile) {
+	if s.Plugins != "" {
+		config.CLIPluginsExtraDirs = append([]string{s.Plugins}, config.CLIPluginsExtraDirs...)
+	}
+}
+
+// status puts the exit status that Docker's programs have for an error into it.
+func status(err error) error {
+	var known cli.StatusError
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &known):
+		return &errdefs.ExitError{Code: 1, Err: err}
+	case known.Status == "" && known.Cause == nil:
+		return &errdefs.ExitError{Code: max(known.StatusCode, 1)}
+	}
+	return &errdefs.ExitError{Code: max(known.StatusCode, 1), Err: err}
+}
