@@ -37,7 +37,7 @@ func (e *Engine) Attach(ctx context.Context, ref string, opts AttachOptions) (in
 	if err != nil {
 		return 0, false, err
 	}
-	if c.status() != record.Running && c.status() != record.Restarting {
+	if s := c.status(); s != record.Running && s != record.Restarting && s != record.Initialized {
 		return 0, false, errdefs.New(errdefs.ErrState, "container %q is not running (wherry start -a %s starts and attaches)", c.name(), c.name())
 	}
 	conn, err := monitor.Dial(filepath.Join(e.dirs.ContainerRun(id), record.AttachSock))
@@ -87,12 +87,13 @@ func (e *Engine) endUnwatched(ctx context.Context, c *container) (int, error) {
 }
 
 // monitorExit waits for the exit code without taking part in the container's output.
-func (e *Engine) monitorExit(ctx context.Context, c *container) (int, error) {
+func (e *Engine) monitorExit(ctx context.Context, c *container, armed func()) (int, error) {
 	conn, err := monitor.Dial(filepath.Join(e.dirs.ContainerRun(c.ID), record.AttachSock))
 	if err != nil {
 		return 0, err
 	}
 	defer conn.Close()
+	armed()
 	code, _, err := monitor.Attach(ctx, conn, monitor.Streams{})
 	return code, err
 }

@@ -37,25 +37,34 @@ func awaitProcess(ctx context.Context, pid int, start uint64) error {
 // Wait waits for a container by condition (not-running, the default; next-exit; removed, or stopped, exited as Podman
 // calls them) and returns its exit code.
 func (e *Engine) Wait(ctx context.Context, ref, condition string) (int, error) {
+	return e.WaitArmed(ctx, ref, condition, nil)
+}
+
+// WaitArmed is Wait that calls armed once what happens from then on is not missed, however soon it happens. armed may be
+// called more than once.
+func (e *Engine) WaitArmed(ctx context.Context, ref, condition string, armed func()) (int, error) {
+	if armed == nil {
+		armed = func() {}
+	}
 	id, err := e.resolve(ref)
 	if err != nil {
 		return 0, err
 	}
 	switch condition {
 	case "", "not-running", "stopped", "exited":
-		return e.waitStopped(ctx, id)
+		return e.waitStopped(ctx, id, armed)
 	case "next-exit":
-		return e.waitNextExit(ctx, id)
+		return e.waitNextExit(ctx, id, armed)
 	case "removed":
-		return e.waitRemoved(ctx, id)
+		return e.waitRemoved(ctx, id, armed)
 	case "running":
-		return 0, e.waitRunning(ctx, id)
+		return 0, e.waitRunning(ctx, id, armed)
 	}
 	return e.waitOther(ctx, id, condition)
 }
 
 // waitStopped returns the exit code of the run that is under way, or of the last one.
-func (e *Engine) waitStopped(ctx context.Context, id string) (int, error) {
+func (e *Engine) waitStopped(ctx context.Context, id string, armed func()) (int, error) {
 	c, err := e.lookSettled(id)
 	if err != nil {
 		return 0, err
@@ -66,13 +75,13 @@ func (e *Engine) waitStopped(ctx context.Context, id string) (int, error) {
 	if c.live == nil {
 		return c.exitCode(), nil
 	}
-	return e.awaitExit(ctx, c)
+	return e.awaitExit(ctx, c, armed)
 }
 
 // awaitExit waits for the end of the run under way. The monitor tells the exit code, so that it is known even when
 // the record goes with the container.
-func (e *Engine) awaitExit(ctx context.Context, c *container) (int, error) {
-	code, err := e.monitorExit(ctx, c)
+func (e *Engine) awaitExit(ctx context.Context, c *container, armed func()) (int, error) {
+	code, err := e.monitorExit(ctx, c, armed)
 	if err == nil {
 		return code, nil
 	}

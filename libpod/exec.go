@@ -43,7 +43,7 @@ func (e *Engine) Exec(ctx context.Context, ref string, opts ExecOptions) (int, e
 		return 0, err
 	}
 	x := ociruntime.Exec{ID: c.ID, Process: process, Dir: e.dirs.ContainerRun(id), Detach: opts.Detach,
-		Stdin: opts.Stdin, Stdout: opts.Stdout, Stderr: opts.Stderr, Extra: opts.Extra}
+		Stdin: opts.Stdin, Stdout: opts.Stdout, Stderr: opts.Stderr, Extra: opts.Extra, PidFile: opts.PidFile}
 	if opts.Detach {
 		x.Stdin, x.Stdout, x.Stderr = nil, nil, nil // nobody waits for it, so it must not hold the caller's pipes open
 	}

@@ -65,6 +65,9 @@ func (t *execTerminal) take(master *os.File) {
 		// Without a monitor (it was killed) the command gets a hang-up when we go, as from any terminal that is closed.
 		t.hold, _ = monitor.Hold(t.path, master)
 	}
+	if t.opts.Sized != nil {
+		t.opts.Sized(func(rows, columns uint16) error { return resizeTerminal(master, rows, columns) })
+	}
 	streams := monitor.Streams{Stdout: t.opts.Stdout, Terminal: true, DetachKeys: t.opts.DetachKeys, EndsInput: true}
 	if t.opts.Stdin != nil {
 		streams.Stdin = t.opts.Stdin
@@ -100,8 +103,22 @@ func (e *Engine) execDetachedTerminal(ctx context.Context, c *container, runtime
 	return code, errors.Join(err, held)
 }
 
+// resizeTerminal does nothing once the terminal is closed.
+func resizeTerminal(master *os.File, rows, columns uint16) error {
+	raw, err := master.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return raw.Control(func(fd uintptr) {
+		unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: columns})
+	})
+}
+
 // consoleSize is the size of the caller's terminal, so that the process has it from the start; nil without one.
 func consoleSize(opts ExecOptions) *specs.Box {
+	if opts.Rows > 0 && opts.Columns > 0 {
+		return &specs.Box{Height: uint(opts.Rows), Width: uint(opts.Columns)}
+	}
 	for _, f := range []*os.File{opts.Stdin, opts.Stdout} {
 		if f == nil {
 			continue

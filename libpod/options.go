@@ -44,7 +44,7 @@ type RunOptions struct {
 
 // AttachOptions says what is connected to a container. Nil streams are not.
 type AttachOptions struct {
-	Stdin      *os.File
+	Stdin      io.Reader
 	Stdout     io.Writer
 	Stderr     io.Writer
 	DetachKeys string // ctrl-p,ctrl-q by default; empty: default
@@ -55,6 +55,9 @@ type AttachOptions struct {
 // StartOptions is what `start` needs.
 type StartOptions struct {
 	Attach *AttachOptions // nil: detached
+	Began  func()         // with Attach: is called once the container runs, before its end is waited for; nil: nobody asks
+	// Init stops short of the command: namespaces, mounts and network are there, and the next Start lets it go.
+	Init bool
 }
 
 // StopOptions is what `stop` and `restart` need.
@@ -83,8 +86,13 @@ type ExecOptions struct {
 	Stdout     *os.File
 	Stderr     *os.File
 	DetachKeys string
-	NoSession  bool       // no events, and the terminal goes with this process
-	Extra      []*os.File // descriptors of the command from 3 on
+	// Sized, with Terminal, is given the way to change the terminal's size once there is one.
+	Sized     func(resize func(rows, columns uint16) error)
+	Rows      uint16 // of the terminal at the start; 0: those of the caller's
+	Columns   uint16
+	PidFile   string     // gets the pid of the command's process; empty: none
+	NoSession bool       // no events, and the terminal goes with this process
+	Extra     []*os.File // descriptors of the command from 3 on
 }
 
 // LogsOptions is what `logs` needs.

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
 	"github.com/wherry-containers/wherry/pkg/lazyjson"
+	"github.com/wherry-containers/wherry/pkg/ownthread"
 	"github.com/wherry-containers/wherry/pkg/procs"
 	"github.com/wherry-containers/wherry/pkg/recorddir"
 	"github.com/wherry-containers/wherry/pkg/rootfs"
@@ -49,6 +49,9 @@ func (e *Engine) start(ctx context.Context, id string, opts StartOptions) (int, 
 	defer lock.Unlock()
 	switch c.status() {
 	case record.Running, record.Restarting:
+		if opts.Init {
+			return 0, errdefs.New(errdefs.ErrState, "container %q is %s already (init is for one that does not run)", c.name(), c.status())
+		}
 		if opts.Attach == nil {
 			return 0, nil
 		}
@@ -57,8 +60,10 @@ func (e *Engine) start(ctx context.Context, id string, opts StartOptions) (int, 
 		return code, err
 	case record.Removing:
 		return 0, errRemoving(c)
+	case record.Initialized:
+		return e.goOn(ctx, c, lock, opts)
 	}
-	code, err := e.startLocked(ctx, c, lock, opts.Attach)
+	code, err := e.startLocked(ctx, c, lock, opts)
 	if err != nil && !errors.Is(err, ErrDetached) {
 		err = fmt.Errorf("start container %q: %w", c.name(), err)
 	}
@@ -66,8 +71,9 @@ func (e *Engine) start(ctx context.Context, id string, opts StartOptions) (int, 
 }
 
 // startLocked starts c, gives its lock back, and stays attached if asked.
-func (e *Engine) startLocked(ctx context.Context, c *container, lock *recorddir.Lock, attach *AttachOptions) (int, error) {
-	s := &startup{e: e, c: c, before: c.state, runDir: e.dirs.ContainerRun(c.ID)}
+func (e *Engine) startLocked(ctx context.Context, c *container, lock *recorddir.Lock, opts StartOptions) (int, error) {
+	s := &startup{e: e, c: c, before: c.state, runDir: e.dirs.ContainerRun(c.ID), init: opts.Init}
+	attach := opts.Attach
 	if attach != nil {
 		if err := s.openClient(); err != nil {
 			return 0, err
@@ -81,11 +87,14 @@ func (e *Engine) startLocked(ctx context.Context, c *container, lock *recorddir.
 		err = s.undo(ctx, err)
 	}
 	lock.Unlock()
-	if err == nil {
+	if err == nil && !s.init {
 		err = s.tellReady(ctx, attach != nil)
 	}
 	if err != nil || attach == nil {
 		return 0, err
+	}
+	if opts.Began != nil {
+		opts.Began()
 	}
 	s.proxy.pass()
 	code, _, err := e.follow(ctx, c, s.client, *attach)
@@ -107,6 +116,7 @@ type startup struct {
 	monitor  *monitor.Process
 	config   *os.File            // the runtime that is started already waits for its configuration from here; nil: it is not
 	proxies  bool                // signals are handed on
+	init     bool                // the command waits for a start of its own
 	proxy    *signalProxy        // nil: they are not
 	net      *connection         // nil: it is on no networks
 	places   int                 // mount points of ours so far
@@ -192,8 +202,13 @@ func (s *startup) findRuntime() (*ociruntime.Runtime, error) {
 // claim writes that the container runs.
 func (s *startup) claim() error {
 	st := &s.c.state
-	st.Status, st.BootID, st.StartedAt, st.RunDir = record.Running, bootID(), time.Now().UTC(), s.e.dirs.Run
-	st.UserStopped, st.Error, st.ExitCode, st.OOMKilled, st.RestartCount = false, "", 0, false, 0
+	st.BootID, st.RunDir, st.UserStopped, st.Error = bootID(), s.e.dirs.Run, false, ""
+	if s.init { // the rest is of the last run
+		st.Status = record.Initialized
+	} else {
+		st.Status, st.StartedAt = record.Running, time.Now().UTC()
+		st.ExitCode, st.OOMKilled, st.RestartCount = 0, false, 0
+	}
 	err := s.e.writeState(s.c)
 	faultpoint.Hit("start.claimed")
 	return err
@@ -320,12 +335,7 @@ func (s *startup) isolate() error {
 // onOwnThread runs fn on a thread that ends with it, so that what fn does to the thread's namespaces is seen by
 // nobody but the processes it starts.
 func onOwnThread(fn func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread must not be used again
-		done <- fn()
-	}()
-	return <-done
+	return ownthread.Do(fn)
 }
 
 // undo takes back a start that failed. What the container was before it is again, with the error noted.

@@ -12,8 +12,9 @@ import (
 )
 
 // watchRecord calls done now and after each change of the container's record until it returns true. It is told by
-// the kernel (inotify), not by looking again and again. A record that goes away ends it with ErrNotFound.
-func (e *Engine) watchRecord(ctx context.Context, id string, done func(*container) bool) error {
+// the kernel (inotify), not by looking again and again. A record that goes away ends it with ErrNotFound. armed is called
+// when no change is missed any more.
+func (e *Engine) watchRecord(ctx context.Context, id string, armed func(), done func(*container) bool) error {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
 		return fmt.Errorf("watch container %s: %w", shortID(id), err)
@@ -26,6 +27,7 @@ func (e *Engine) watchRecord(ctx context.Context, id string, done func(*containe
 	}
 	stop := context.AfterFunc(ctx, func() { changes.Close() })
 	defer stop()
+	armed()
 	buf := make([]byte, 4096)
 	for {
 		c, err := e.load(id)
@@ -42,31 +44,31 @@ func (e *Engine) watchRecord(ctx context.Context, id string, done func(*containe
 }
 
 // waitRunning waits for a start; one that is over before it was seen counts too.
-func (e *Engine) waitRunning(ctx context.Context, id string) error {
+func (e *Engine) waitRunning(ctx context.Context, id string, armed func()) error {
 	before, err := e.load(id)
 	if err != nil {
 		return err
 	}
-	return e.watchRecord(ctx, id, func(c *container) bool {
+	return e.watchRecord(ctx, id, armed, func(c *container) bool {
 		return c.state.Status == record.Running || !c.state.StartedAt.Equal(before.state.StartedAt)
 	})
 }
 
 // waitNextExit waits for the end of the run under way, or of the next one.
-func (e *Engine) waitNextExit(ctx context.Context, id string) (int, error) {
-	if err := e.waitRunning(ctx, id); err != nil {
+func (e *Engine) waitNextExit(ctx context.Context, id string, armed func()) (int, error) {
+	if err := e.waitRunning(ctx, id, armed); err != nil {
 		return 0, err
 	}
-	return e.waitStopped(ctx, id)
+	return e.waitStopped(ctx, id, armed)
 }
 
 // waitRemoved waits until the record is gone and returns the last exit code that was seen.
-func (e *Engine) waitRemoved(ctx context.Context, id string) (int, error) {
-	code, err := e.waitStopped(ctx, id)
+func (e *Engine) waitRemoved(ctx context.Context, id string, armed func()) (int, error) {
+	code, err := e.waitStopped(ctx, id, armed)
 	if err != nil {
 		return 0, err
 	}
-	err = e.watchRecord(ctx, id, func(c *container) bool {
+	err = e.watchRecord(ctx, id, armed, func(c *container) bool {
 		code = c.exitCode()
 		return false
 	})

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"github.com/wherry-containers/wherry/network/bridge"
@@ -14,6 +13,7 @@ import (
 	"github.com/wherry-containers/wherry/network/rootless"
 	"github.com/wherry-containers/wherry/network/state"
 	"github.com/wherry-containers/wherry/pkg/layout"
+	"github.com/wherry-containers/wherry/pkg/ownthread"
 	"github.com/wherry-containers/wherry/pkg/procs"
 	"golang.org/x/sys/unix"
 )
@@ -106,18 +106,14 @@ func (m *Manager) holdOptions(helper bool) rootless.Options {
 
 // inside runs fn on a thread in the namespace ns; nil: the host's, that of the caller.
 func inside(ns *os.File, fn func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends, and its namespace is nobody else's
+	return ownthread.Do(func() error {
 		if ns != nil {
 			if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-				done <- err
-				return
+				return err
 			}
 		}
-		done <- fn()
-	}()
-	return <-done
+		return fn()
+	})
 }
 
 // self proves what this process does.

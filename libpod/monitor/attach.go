@@ -210,6 +210,12 @@ func sendMessage(c *os.File, kind byte, data []byte) error {
 	}
 }
 
+// Quiet tells the monitor that this connection wants no output.
+func Quiet(conn *os.File) error {
+	_, err := conn.Write([]byte{MsgQuiet})
+	return err
+}
+
 // Resize tells the monitor the size of the client's terminal.
 func Resize(conn *os.File, rows, columns uint16) error {
 	data := binary.LittleEndian.AppendUint16(nil, rows)

@@ -50,5 +50,6 @@ func (o Options) startNet(ns *os.File, inode uint64) error {
 		cmd.Wait()
 		return err
 	}
-	return cmd.Process.Release()
+	go cmd.Wait() // a long-lived caller must not keep its zombie
+	return nil
 }

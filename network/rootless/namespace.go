@@ -10,12 +10,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"github.com/vishvananda/netlink"
 	"github.com/wherry-containers/wherry/network/state"
 	"github.com/wherry-containers/wherry/network/uplink"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
+	"github.com/wherry-containers/wherry/pkg/ownthread"
 	"github.com/wherry-containers/wherry/pkg/procs"
 	"golang.org/x/sys/unix"
 )
@@ -203,25 +203,20 @@ func (o Options) create() (*os.File, error) {
 // NewNamespace makes a network namespace. One that bridges lie in passes packets on; one of a container needs no
 // capability for ports below 1024, as in Docker.
 func NewNamespace(router bool) (ns *os.File, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread ends with its namespace
-		if err = unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			return
+	err = ownthread.Do(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return err
 		}
+		prepare := prepareContainer
 		if router {
-			if err = prepareRouter(); err != nil {
-				return
-			}
-		} else {
-			if err = prepareContainer(); err != nil {
-				return
-			}
+			prepare = prepareRouter
+		}
+		if err := prepare(); err != nil {
+			return err
 		}
 		ns, err = os.Open("/proc/thread-self/ns/net")
-	}()
-	<-done
+		return err
+	})
 	return ns, err
 }
 

@@ -133,7 +133,9 @@ func startSlirp(o Options) error {
 		n, _ := out.ReadAt(text, 0)
 		return fmt.Errorf("slirp4netns: %s", lastLine(string(text[:n])))
 	}
-	return os.WriteFile(o.PidFile, []byte(strconv.Itoa(cmd.Process.Pid)), 0o600)
+	pid := cmd.Process.Pid
+	go cmd.Wait() // a long-lived caller must not keep its zombie
+	return os.WriteFile(o.PidFile, []byte(strconv.Itoa(pid)), 0o600)
 }
 
 func startIn(group *os.File) *syscall.SysProcAttr {

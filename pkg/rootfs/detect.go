@@ -8,12 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/wherry-containers/wherry/pkg/atomicfile"
 	"github.com/wherry-containers/wherry/pkg/layout"
+	"github.com/wherry-containers/wherry/pkg/ownthread"
 )
 
 // Detection is how root file systems are made in one store.
@@ -132,23 +132,7 @@ func probe(ctx context.Context, data string) (Detection, error) {
 
 // try mounts with the driver in a mount namespace of its own, and does what containers do.
 func try(ctx context.Context, dir, driver string) error {
-	return onOwnThread(func() error { return tryHere(ctx, filepath.Join(dir, driver), driver) })
-}
-
-// onOwnThread runs fn on a thread that ends with it, and with it the namespaces that fn made. The process' first
-// thread cannot end, so it is passed over.
-func onOwnThread(fn func() error) error {
-	result := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // not unlocked: so the thread ends with the goroutine
-		if unix.Gettid() == os.Getpid() {
-			result <- onOwnThread(fn)
-			runtime.UnlockOSThread()
-			return
-		}
-		result <- fn()
-	}()
-	return <-result
+	return ownthread.Do(func() error { return tryHere(ctx, filepath.Join(dir, driver), driver) })
 }
 
 func tryHere(ctx context.Context, dir, driver string) error {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wherry-containers/wherry/pkg/layout"
+	"github.com/wherry-containers/wherry/pkg/ownthread"
 )
 
 func TestDetect(t *testing.T) {
@@ -78,7 +79,7 @@ func TestFuse(t *testing.T) {
 		wantNoServer(t, dir)
 
 		// As the engine mounts: in a namespace that ends with its last process, nobody unmounts.
-		must(t, onOwnThread(func() error {
+		must(t, ownthread.Do(func() error {
 			return errors.Join(unix.Unshare(unix.CLONE_NEWNS), Mount(t.Context(), s))
 		}))
 		wantNoServer(t, dir)
