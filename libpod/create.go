@@ -118,6 +118,9 @@ func checkPlatform(img *store.Image, opts CreateOptions) error {
 // errImageMissing marks, without a text of its own, the one error that a pull may cure.
 var errImageMissing = &errdefs.Kinded{Kind: errdefs.ErrNotFound}
 
+// IsImageMissing tells whether a container was not made because its image is not here, or not for the platform asked for.
+func IsImageMissing(err error) bool { return errors.Is(err, errImageMissing) }
+
 func (o *CreateOptions) pullsMissing() bool {
 	return o.PullImage != nil && (o.Pull == "" || o.Pull == "missing")
 }

@@ -118,49 +118,12 @@ func (w *wish) securityFlags() []cli.Flag {
 		cmdkit.Func("cap-drop", "Forbid `CAPABILITY`, or ALL", capability(&s.CapDrop)),
 		cmdkit.Bool(&s.Privileged, "privileged", "All capabilities and devices, no confinement"),
 		cmdkit.Func("security-opt", "`no-new-privileges|seccomp=FILE|apparmor=PROFILE|label=...|mask=PATHS|unmask=PATHS`", func(text string) error {
-			return securityOpt(s, text)
+			return values.SecurityOpt(s, text, seccompProfile)
 		}),
 	}
 }
 
 const maxProfile = 4 << 20
-
-// securityOpt takes KEY=VALUE, and Docker's older KEY:VALUE.
-func securityOpt(s *record.Security, text string) error {
-	key, value, hasValue := strings.Cut(text, "=")
-	if !hasValue {
-		key, value, hasValue = strings.Cut(text, ":")
-	}
-	switch key {
-	case "no-new-privileges":
-		s.NoNewPrivileges = !hasValue || value == "true"
-		if hasValue {
-			return values.OneOf(value, "true", "false")
-		}
-		return nil
-	case "seccomp":
-		return seccompProfile(s, value)
-	case "apparmor":
-		s.AppArmor = value
-	case "label":
-		s.Label = append(s.Label, value)
-	case "mask":
-		s.Mask = append(s.Mask, strings.Split(value, ":")...)
-	case "unmask":
-		s.Unmask = append(s.Unmask, strings.Split(value, ":")...)
-	case "systempaths":
-		s.Unmask = append(s.Unmask, "ALL")
-		return values.OneOf(value, "unconfined")
-	case "proc-opts", "writable-cgroups":
-		return fmt.Errorf("%s is not there yet", key)
-	default:
-		return fmt.Errorf("there is no such option (no-new-privileges, seccomp, apparmor, label, mask, unmask, systempaths are)")
-	}
-	if value == "" {
-		return fmt.Errorf("%s needs a value", key)
-	}
-	return nil
-}
 
 // seccompProfile keeps the profile itself, so that the container does not depend on the file.
 func seccompProfile(s *record.Security, value string) error {
