@@ -130,7 +130,10 @@ func (e *Engine) mendState(id string) error {
 		return err
 	}
 	c.state = record.State{Status: record.Exited, ExitCode: exitUnknown, FinishedAt: time.Now().UTC()}
-	if c.running() || c.monitored() {
+	switch {
+	case c.initialized():
+		c.state = record.State{Status: record.Initialized, BootID: c.live.BootID}
+	case c.running() || c.monitored():
 		c.state = record.State{Status: record.Running, BootID: c.live.BootID, StartedAt: c.live.StartedAt}
 	}
 	if names := e.namesOf(id); len(names) > 0 && !slices.Contains(names, c.Config.Name) {
@@ -190,7 +193,7 @@ func (k *checker) orphans(dir, what string) error {
 		if _, statErr := os.Lstat(k.e.containers.Path(id)); len(id) != idLength || !errors.Is(statErr, os.ErrNotExist) {
 			continue
 		}
-		if live := (&container{live: k.e.loadLive(id)}); live.running() || live.monitored() {
+		if live := (&container{live: k.e.loadLive(id)}); live.alive() || live.monitored() {
 			continue // it is being removed
 		}
 		k.report("container "+shortID(id), what+" is left of a container that is gone", func() error { return recorddir.RemoveAll(filepath.Join(dir, id)) })

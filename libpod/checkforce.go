@@ -37,7 +37,7 @@ func (k *checker) beyondRepair(object, text string, remove func() error) {
 // discardContainer removes a container that cannot be read. The caller holds its lock.
 func (e *Engine) discardContainer(id string) error {
 	c := &container{Config: record.Config{ID: id}, live: e.loadLive(id)}
-	if c.running() || c.monitored() {
+	if c.alive() || c.monitored() {
 		return errdefs.New(errdefs.ErrState, "it runs (wherry rm -f %s ends and removes it)", shortID(id))
 	}
 	if err := e.dropRun(c); err != nil {

@@ -164,10 +164,13 @@ func readLive(dirs layout.Dirs, id string) *record.Live {
 	return live
 }
 
-// running tells whether the container's first process lives.
-func (c *container) running() bool {
+// alive tells whether the container's first process lives, if only to wait for a start after init.
+func (c *container) alive() bool {
 	return c.live != nil && procs.Alive(c.live.Pid, c.live.PidStart)
 }
+
+// running tells whether the container's command lives.
+func (c *container) running() bool { return c.alive() && !c.live.Initialized }
 
 // monitored tells whether the container's monitor lives: it will write what becomes of the container.
 func (c *container) monitored() bool {
@@ -179,6 +182,8 @@ func (c *container) status() record.Status {
 	switch {
 	case c.state.Status == record.Removing:
 		return record.Removing
+	case c.initialized():
+		return record.Initialized
 	case c.running():
 		return record.Running
 	case c.state.Status == record.Restarting && c.monitored():
@@ -189,6 +194,8 @@ func (c *container) status() record.Status {
 		return record.Created
 	case c.state.Status == record.Running || c.state.Status == record.Restarting:
 		return record.Exited
+	case c.state.Status == record.Initialized:
+		return c.state.Rested()
 	}
 	return c.state.Status
 }
@@ -196,7 +203,7 @@ func (c *container) status() record.Status {
 // stale tells whether the record claims what the kernel does not know: its monitor was killed, or the machine was
 // restarted.
 func (c *container) stale() bool {
-	claims := c.state.Status == record.Running || c.state.Status == record.Restarting || c.live != nil
+	claims := c.state.Status == record.Running || c.state.Status == record.Restarting || c.state.Status == record.Initialized || c.live != nil
 	return claims && !c.running() && !c.monitored() && !c.busy
 }
 

@@ -42,7 +42,7 @@ func (e *Engine) withFiles(ctx context.Context, ref string, mounts bool, do func
 		if err != nil {
 			return err
 		}
-		if c.running() {
+		if c.alive() {
 			return e.viewRunning(c, mounts, do)
 		}
 		c, lock, err := e.acquireRested(ctx, id)
@@ -51,7 +51,7 @@ func (e *Engine) withFiles(ctx context.Context, ref string, mounts bool, do func
 		}
 		defer lock.Unlock()
 		switch {
-		case c.running():
+		case c.alive():
 			lock.Unlock()
 			return e.viewRunning(c, mounts, do)
 		case c.state.Status == record.Removing:

@@ -126,13 +126,13 @@ func nameTest(value string) (rowTest, error) {
 }
 
 func statusTest(value string) (rowTest, error) {
-	known := []record.Status{record.Created, record.Running, record.Paused, record.Restarting, record.Exited, record.Removing}
+	known := []record.Status{record.Created, record.Initialized, record.Running, record.Paused, record.Restarting, record.Exited, record.Removing}
 	want := record.Status(value)
 	if value == "stopped" {
 		want = record.Exited
 	}
 	if !slices.Contains(known, want) && value != "dead" {
-		return nil, errdefs.New(errdefs.ErrInvalid, "invalid filter status=%s (created, running, paused, restarting, exited, removing, dead)", value)
+		return nil, errdefs.New(errdefs.ErrInvalid, "invalid filter status=%s (created, initialized, running, paused, restarting, exited, removing, dead)", value)
 	}
 	return func(s *Summary) bool { return s.Status == want }, nil
 }

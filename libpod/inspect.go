@@ -50,6 +50,9 @@ func (e *Engine) inspectState(c *container) InspectState {
 		Running: status == record.Running, Restarting: status == record.Restarting, OOMKilled: c.state.OOMKilled, ExitCode: c.exitCode(),
 		Error: c.state.Error, StartedAt: c.state.StartedAt, FinishedAt: c.state.FinishedAt, StoppedByUser: c.state.UserStopped,
 	}
+	if status == record.Initialized {
+		s.Pid, s.ConmonPid = c.live.Pid, c.live.Monitor
+	}
 	if s.Running && c.live != nil {
 		s.Pid, s.ConmonPid, s.StartedAt = c.live.Pid, c.live.Monitor, c.live.StartedAt
 		if len(c.live.Cgroups) > 0 {
@@ -68,7 +71,7 @@ func (e *Engine) inspectState(c *container) InspectState {
 
 func (e *Engine) inspectHealth(c *container) *InspectHealth {
 	h, there := e.readHealth(c.ID)
-	if !there && !c.running() && c.state.Status != record.Created {
+	if !there && !c.alive() && c.state.Status != record.Created {
 		h.Status = "unhealthy"
 	}
 	doc := &InspectHealth{Status: h.Status, FailingStreak: h.FailingStreak, Log: []InspectHealthLog{}}
@@ -200,7 +203,7 @@ func (e *Engine) inspectLayers(ctx context.Context, c *container) InspectGraphDr
 	if img, err := e.images.Lookup(ctx, c.Image.ID); err == nil {
 		doc.Data["LowerDir"] = strings.Join(img.Lower, ":")
 	}
-	if c.running() {
+	if c.alive() {
 		doc.Data["MergedDir"] = "/proc/" + strconv.Itoa(c.live.Pid) + "/root"
 	}
 	return doc

@@ -65,7 +65,7 @@ func (s *startup) joinContainer(k nsKind, id string, j *spec.Joined) (string, er
 		return "", fmt.Errorf("--%s container:%s: %w", k.flag, shortID(id), err)
 	}
 	gone := errdefs.New(errdefs.ErrState, "--%s container:%s: it is not running (wherry start %s starts it)", k.flag, target.name(), target.name())
-	if !target.running() {
+	if !target.alive() {
 		return "", gone
 	}
 	if k.flag == "ipc" && (target.Namespaces.IPC == "private" || target.Namespaces.IPC == "none") {

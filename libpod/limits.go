@@ -124,7 +124,7 @@ func (e *Engine) cgroupNS(cfg *record.Config) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("--cgroupns: %w", err)
 	}
-	if !other.running() {
+	if !other.alive() {
 		return "", errdefs.New(errdefs.ErrState, "--cgroupns: container %q, whose namespace is to be joined, is not running (start it first)", other.name())
 	}
 	return "/proc/" + strconv.Itoa(other.live.Pid) + "/ns/cgroup", nil

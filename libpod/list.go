@@ -50,7 +50,7 @@ func (e *Engine) List(ctx context.Context, opts ListOptions) ([]Summary, error) 
 // run cost more than a copy.
 func (e *Engine) present(row *summaryRow, stale *[]string) *Summary {
 	s := &row.Summary
-	if s.Status != record.Running && s.Status != record.Restarting {
+	if s.Status != record.Running && s.Status != record.Restarting && s.Status != record.Initialized {
 		return s
 	}
 	c := &container{state: record.State{Status: s.Status, ExitCode: s.ExitCode}, live: e.loadLive(s.ID)}
@@ -66,7 +66,7 @@ func (e *Engine) present(row *summaryRow, stale *[]string) *Summary {
 		s.ExitCode = c.exitCode()
 	}
 	s.Status = c.status()
-	if s.Status != record.Running {
+	if s.Status != record.Running && s.Status != record.Initialized {
 		return s
 	}
 	s.Pid = c.live.Pid

@@ -74,5 +74,5 @@ func (e *Engine) acquireRested(ctx context.Context, id string) (*container, *rec
 
 // ending tells whether the container's process is gone while its monitor is still at work on that.
 func (c *container) ending() bool {
-	return c.monitored() && !c.running() && c.state.Status != record.Restarting
+	return c.monitored() && !c.alive() && c.state.Status != record.Restarting
 }

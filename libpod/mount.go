@@ -80,7 +80,7 @@ func (e *Engine) MountContainer(ctx context.Context, ref string) (path string, e
 		if err := e.runsElsewhere(c); err != nil {
 			return err
 		}
-		if c.monitored() && !c.running() {
+		if c.monitored() && !c.alive() {
 			return errdefs.New(errdefs.ErrState, "container %q waits for its next start (stop it first)", c.name())
 		}
 		if path = e.heldMount(id); path != "" {
@@ -102,7 +102,7 @@ func (e *Engine) MountContainer(ctx context.Context, ref string) (path string, e
 
 // mountContainer shows the root of a running container as it has it mounted, and mounts that of a stopped one.
 func (e *Engine) mountContainer(ctx context.Context, c *container, path string) error {
-	if !c.running() {
+	if !c.alive() {
 		in, err := e.mapIDs(&fileView{c: c})
 		if err != nil {
 			return err

@@ -19,7 +19,7 @@ func (e *Engine) inspectNetwork(c *container) InspectNetworkSettings {
 	for _, end := range c.ends() {
 		doc.Networks[end.Network] = InspectNetwork{Aliases: end.Aliases}
 	}
-	if c.live != nil && c.running() {
+	if c.alive() {
 		doc.SandboxKey = "/proc/" + strconv.Itoa(c.live.Pid) + "/ns/net"
 	}
 	att := e.attachment(c)

@@ -43,6 +43,11 @@ func (e *Engine) NetworkList(_ context.Context, filters map[string][]string) ([]
 	return slices.DeleteFunc(all, func(n *network.Network) bool { return !match(n) }), nil
 }
 
+// NetworkMatch is the test that NetworkList makes of filters.
+func (e *Engine) NetworkMatch(filters map[string][]string) (func(*network.Network) bool, error) {
+	return e.networkFilter(filters)
+}
+
 // networkFilter compiles filters; several values of one key are alternatives, but for labels.
 func (e *Engine) networkFilter(filters map[string][]string) (func(*network.Network) bool, error) {
 	var tests []func(*network.Network) bool
@@ -86,19 +91,21 @@ func (e *Engine) networkTest(key, value string) (func(*network.Network) bool, er
 		if value != "custom" && value != "builtin" {
 			return nil, errdefs.New(errdefs.ErrInvalid, "invalid filter type=%s (custom or builtin)", value)
 		}
-		return func(n *network.Network) bool { return (n.Name == network.Default) == (value == "builtin") }, nil
+		return func(n *network.Network) bool { return network.BuiltIn(n.Name) == (value == "builtin") }, nil
+	case "scope":
+		return func(*network.Network) bool { return value == "local" }, nil
 	case "dangling":
 		want, err := parseBool(key, value)
 		if err != nil {
 			return nil, err
 		}
 		users, err := e.networkUsers()
-		return func(n *network.Network) bool { return (len(users[n.Name]) == 0 && n.Name != network.Default) == want }, err
+		return func(n *network.Network) bool { return (len(users[n.Name]) == 0 && !network.BuiltIn(n.Name)) == want }, err
 	case "until":
 		when, err := parseWhen(key, value)
 		return func(n *network.Network) bool { return n.Created.Before(when) }, err
 	}
-	return nil, errdefs.New(errdefs.ErrInvalid, "there is no filter %q (name, id, driver, label, label!, type, dangling, until)", key)
+	return nil, errdefs.New(errdefs.ErrInvalid, "there is no filter %q (name, id, driver, label, label!, type, scope, dangling, until)", key)
 }
 
 // networkUsers maps each network to the containers whose records name it.
@@ -189,7 +196,7 @@ func (e *Engine) NetworkConnect(ctx context.Context, ref string, w network.Wish)
 		if slices.ContainsFunc(c.ends(), func(end record.NetworkEnd) bool { return end.Network == name }) {
 			return errdefs.New(errdefs.ErrState, "container %q is on network %q already", c.name(), name)
 		}
-		if c.running() {
+		if c.alive() {
 			err := withNetns(c, func(path string) error { return e.networks().Connect(ctx, c.ID, path, w) })
 			if err != nil {
 				return err
@@ -220,7 +227,7 @@ func (e *Engine) NetworkDisconnect(ctx context.Context, ref, name string, force 
 			}
 			return errdefs.New(errdefs.ErrState, "container %q is not on network %q", c.name(), name)
 		}
-		if att := e.attachment(c); c.running() && att != nil {
+		if att := e.attachment(c); c.alive() && att != nil {
 			err := withNetns(c, func(path string) error { return e.networks().Disconnect(ctx, c.ID, path, name) })
 			if err != nil {
 				return err
@@ -241,7 +248,7 @@ func withNetns(c *container, fn func(path string) error) error {
 		return err
 	}
 	defer f.Close()
-	if !c.running() {
+	if !c.alive() {
 		return errdefs.New(errdefs.ErrState, "container %q has just ended", c.name())
 	}
 	return fn(fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), f.Fd()))
@@ -327,7 +334,7 @@ func (e *Engine) Ports(_ context.Context, ref string) ([]state.Port, error) {
 		if err != nil {
 			return err
 		}
-		if !c.running() {
+		if !c.alive() {
 			return errdefs.New(errdefs.ErrState, "container %q does not run", c.name())
 		}
 		if att := e.attachment(c); att != nil {

@@ -69,7 +69,7 @@ func (s *startup) spawn(ctx context.Context, lock *recorddir.Lock) error {
 // configPipe makes the pipe from which crun reads its configuration, so that it need not be there when crun starts: a
 // sixth of a run is the time that crun takes to load its libraries. Other runtimes read the file more than once.
 func (s *startup) configPipe(opts *monitor.SpawnOptions) (feed *os.File, err error) {
-	if s.runtime.Kind != ociruntime.Crun || s.c.Health != nil || s.hides() || len(s.c.keep) > 0 {
+	if s.runtime.Kind != ociruntime.Crun || s.init || s.c.Health != nil || s.hides() || len(s.c.keep) > 0 {
 		return nil, nil
 	}
 	err = os.Symlink(monitor.RuntimeConfig, s.configFile())
@@ -347,6 +347,9 @@ func (s *startup) job(sp *specs.Spec) monitor.Job {
 				job.Volumes = append(job.Volumes, s.e.volumes.Path(m.Source))
 			}
 		}
+	}
+	if s.init {
+		job.CreateArgs, job.GoArgs = s.runtime.CreateArgs(start), s.runtime.GoArgs(start)
 	}
 	job.ExecArgs = s.runtime.ExecArgs() // a health check may come later, by update
 	if c.Health != nil {

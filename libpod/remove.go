@@ -90,7 +90,7 @@ func (e *Engine) dropMonitor(ctx context.Context, c *container) error {
 }
 
 func (e *Engine) endForRemoval(ctx context.Context, c *container, opts RemoveOptions) error {
-	if !c.running() && !c.monitored() {
+	if !c.alive() && !c.monitored() {
 		return nil
 	}
 	if opts.Timeout == nil {
@@ -110,7 +110,7 @@ func (e *Engine) finishRemoval(ctx context.Context, id string, opts RemoveOption
 		if err != nil {
 			return err
 		}
-		if c.running() {
+		if c.alive() {
 			return errdefs.New(errdefs.ErrState, "container %q was started again meanwhile (use --force)", c.name())
 		}
 		if err := e.dropRun(c); err != nil {
@@ -159,7 +159,7 @@ func (e *Engine) removeBroken(ctx context.Context, id string, opts RemoveOptions
 		return why
 	}
 	c := &container{Config: record.Config{ID: id}, live: e.loadLive(id)}
-	if c.live != nil && (c.running() || c.monitored()) {
+	if c.live != nil && (c.alive() || c.monitored()) {
 		c.signal(syscall.SIGKILL)
 		if err := awaitProcess(ctx, c.live.Pid, c.live.PidStart); err != nil {
 			return err

@@ -33,7 +33,7 @@ func (e *Engine) Run(ctx context.Context, opts RunOptions) (int, string, error) 
 	if !opts.Detach {
 		attach = &opts.Attach
 	}
-	code, err := e.startLocked(ctx, c, lock, attach)
+	code, err := e.startLocked(ctx, c, lock, StartOptions{Attach: attach})
 	if err != nil && c.Lifecycle.AutoRemove && !errors.Is(err, ErrDetached) {
 		rmErr := e.Remove(context.WithoutCancel(ctx), c.ID, RemoveOptions{Force: true, Volumes: true})
 		if rmErr != nil && !errors.Is(rmErr, errdefs.ErrNotFound) {

@@ -33,7 +33,7 @@ const maxNotify = 4096
 // listenReady makes the socket on which the container says that it is ready. systemd takes messages of the unit's own
 // processes only, which a container's are not: this process hands them on.
 func (s *startup) listenReady(files *spec.Files) error {
-	if s.c.Lifecycle.SdNotify != notifyContainer || os.Getenv("NOTIFY_SOCKET") == "" {
+	if s.c.Lifecycle.SdNotify != notifyContainer || os.Getenv("NOTIFY_SOCKET") == "" || s.init { // after init this process does not stay
 		return nil
 	}
 	dir := filepath.Join(s.runDir, notifyDir)

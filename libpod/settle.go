@@ -29,13 +29,16 @@ func (e *Engine) settle(c *container) error {
 	if err := e.runsElsewhere(c); err != nil {
 		return err
 	}
+	if err := c.killInitialized(); err != nil {
+		return err
+	}
 	if err := e.dropRun(c); err != nil {
 		return err
 	}
 	if c.state.Status == record.Running && !c.state.StartedAt.IsZero() {
 		e.note(c, "die", events.ExitCode, strconv.Itoa(exitUnknown)) // its monitor could not
 	}
-	if c.Lifecycle.AutoRemove && c.state.Status != record.Removing {
+	if c.Lifecycle.AutoRemove && c.state.Status != record.Removing && c.state.Status != record.Initialized {
 		if err := e.dropRecord(c, true); err != nil {
 			return err
 		}
@@ -47,10 +50,7 @@ func (e *Engine) settle(c *container) error {
 	if c.state.Status == record.Removing {
 		return nil
 	}
-	c.state.Status = record.Exited
-	if c.state.StartedAt.IsZero() {
-		c.state.Status = record.Created
-	}
+	c.state.Status = c.state.Rested()
 	return e.writeState(c)
 }
 
@@ -71,7 +71,7 @@ func (e *Engine) runsElsewhere(c *container) error {
 
 // settleLeftovers cleans up after a start that was killed before the monitor wrote anything.
 func (e *Engine) settleLeftovers(c *container) error {
-	if c.live != nil || c.state.Status == record.Running {
+	if c.live != nil || c.state.Status == record.Running || c.state.Status == record.Initialized {
 		return nil
 	}
 	if _, err := os.Lstat(e.dirs.ContainerRun(c.ID)); errors.Is(err, os.ErrNotExist) {

@@ -45,7 +45,7 @@ func (e *Engine) markStopped(ctx context.Context, ref string) (*container, error
 		switch c.status() {
 		case record.Removing:
 			return errRemoving(c)
-		case record.Running, record.Restarting:
+		case record.Running, record.Restarting, record.Initialized:
 		default:
 			return nil
 		}
@@ -80,8 +80,11 @@ func (c *container) stopTimeout(asked *int) int {
 // end signals the container, kills it when timeout seconds (-1: never) have passed, and returns when the run is over
 // and recorded. No lock is held: the monitor needs it to record the end.
 func (e *Engine) end(ctx context.Context, c *container, sig syscall.Signal, timeout int) error {
-	if !c.running() {
+	if !c.alive() {
 		return e.endWaiting(ctx, c)
+	}
+	if c.live.Initialized {
+		return e.endInitialized(ctx, c)
 	}
 	if timeout == 0 {
 		sig = syscall.SIGKILL

@@ -26,7 +26,7 @@ import (
 // updateRun brings a run that is under way to what c says now: the configuration that a restart by the monitor takes, the
 // control group, and the monitor, in this order.
 func (e *Engine) updateRun(ctx context.Context, c, before *container) (err error) {
-	if !c.running() && !c.monitored() {
+	if !c.alive() && !c.monitored() {
 		return nil
 	}
 	in := e.limitsInput(c)
@@ -39,7 +39,7 @@ func (e *Engine) updateRun(ctx context.Context, c, before *container) (err error
 		}
 	}()
 	faultpoint.Hit("update.bundled")
-	if c.running() && !reflect.DeepEqual(c.Resources, before.Resources) {
+	if c.alive() && !reflect.DeepEqual(c.Resources, before.Resources) {
 		if err := e.updateGroup(ctx, c, before, in); err != nil {
 			return err
 		}

@@ -110,5 +110,5 @@ func (u *Usage) ImageBytes() (total, reclaimable int64) {
 
 // Active tells whether a container's read-write layer is in use.
 func (s *Summary) Active() bool {
-	return s.Status == record.Running || s.Status == record.Paused || s.Status == record.Restarting
+	return s.Status == record.Running || s.Status == record.Paused || s.Status == record.Restarting || s.Status == record.Initialized
 }

@@ -87,8 +87,10 @@ func (e *Engine) watchFreezer(fd int, c *container) {
 func (e *Engine) holds(c *container, condition string) bool {
 	status := c.status()
 	switch condition {
-	case "created", "configured", "initialized":
+	case "created", "configured":
 		return status == record.Created
+	case "initialized":
+		return status == record.Initialized
 	case "paused":
 		return c.running() && c.frozen()
 	case "removing":

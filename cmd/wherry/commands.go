@@ -31,7 +31,7 @@ const (
 // table is the one table of commands and aliases. Help, man pages and completions follow from it.
 func table() *cmdkit.App {
 	app := &cmdkit.App{Summary: "wherry runs containers without a daemon and without root", Flags: globalFlags, Prepare: prepare, Default: showVersion}
-	app.Entries = slices.Concat(containerVerbs(), imageVerbs(), systemVerbs(), groups(), refused(noInit, "init"), later(laterCommands...))
+	app.Entries = slices.Concat(containerVerbs(), imageVerbs(), systemVerbs(), groups(), later(laterCommands...))
 	app.Entries = append(app.Entries, shell.Entries(app)...)
 	return app
 }
@@ -41,6 +41,7 @@ func containerVerbs() []cmdkit.Entry {
 	return []cmdkit.Entry{
 		{Names: "run", New: container.Run, Group: g},
 		{Names: "create", New: container.Create, Group: g},
+		{Names: "init", New: container.Init, Group: g},
 		{Names: "start", New: container.Start, Group: g},
 		{Names: "stop", New: container.Stop, Group: g},
 		{Names: "restart", New: container.Restart, Group: g},
@@ -109,7 +110,7 @@ func groups() []cmdkit.Entry {
 			{Names: "cleanup", New: container.Cleanup},
 			{Names: "clone", New: container.Clone},
 			{Names: "runlabel", New: container.RunLabel},
-		}, refused("CRIU can neither save nor restore what runs without root (commit keeps a container's files)", "checkpoint", "restore"), also(containerVerbs(), "ps", "inspect"), refused(noInit, "init"))},
+		}, refused("CRIU can neither save nor restore what runs without root (commit keeps a container's files)", "checkpoint", "restore"), also(containerVerbs(), "ps", "inspect"))},
 		{Names: "healthcheck", Group: "Check the health of containers", Sub: []cmdkit.Entry{{Names: "run", New: container.HealthCheck}}},
 		{Names: "image", Group: "Work on images", Sub: slices.Concat([]cmdkit.Entry{
 			{Names: "ls list", New: image.List},
@@ -164,9 +165,6 @@ func groups() []cmdkit.Entry {
 		}, refused("its locks have no numbers: there is nothing to renumber", "renumber"), later("service", "connection", "dial-stdio"))},
 	}
 }
-
-// noInit says why there is no state between created and running.
-const noInit = "it makes mounts and namespaces at the start, which takes milliseconds (create, then start; mount shows the files of one that does not run)"
 
 // laterCommands are Docker's and Podman's that come with later issues.
 var laterCommands = []string{"artifact", "auto-update", "build", "builder", "buildx", "compose", "config", "context", "farm", "generate", "kube", "machine", "manifest", "node", "play",

@@ -37,6 +37,8 @@ type Job struct {
 	Name       string   // symbolic link in Names to drop on removal
 	Runtime    string   // path of the runtime binary
 	StartArgs  []string // arguments (with argv[0]) that start the container detached and write the pid file
+	CreateArgs []string // init: take the place of StartArgs in the first start, after which the command waits for GoArgs; empty: it does not
+	GoArgs     []string // init: let the command go
 	Env        []string // of the runtime
 	Terminal   bool
 	OpenStdin  bool
@@ -81,10 +83,12 @@ const (
 	MsgHold       = 4 // to the monitor, with the master of a terminal: it is held beyond this connection
 	MsgProbe      = 5 // to the monitor: check health now; MsgHealth answers
 	MsgQuiet      = 6 // to the monitor: no output to this client, only the end
+	MsgGo         = 7 // to the monitor of an initialized container: let its command go; a byte says whether this client stays as its first one (1) or not (0)
 	MsgStdout     = 1 // from the monitor: data (also of a terminal)
 	MsgStderr     = 2 // from the monitor: data
 	MsgExit       = 3 // from the monitor, last: exit code as little-endian int32; state.json is written by then
 	MsgHealth     = 4 // from the monitor: the probe's exit code as little-endian int32 (-1: it did not end), then its output
+	MsgGone       = 5 // from the monitor, after MsgGo: the exit status that an error asks for as little-endian int32 (0: it runs), then the error
 	MaxData       = 32 << 10
 )
 

@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wherry-containers/wherry/libpod/record"
-	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/lazyjson"
 )
 
@@ -197,12 +196,8 @@ func (p *Process) Report(ctx context.Context) (*record.Live, error) {
 		return nil, p.lastWords()
 	}
 	switch {
-	case r.Error != "" && r.Exit == errdefs.ExitNotFound:
-		return nil, errdefs.New(errdefs.ErrNoCommand, "%s", r.Error)
-	case r.Error != "" && r.Exit == errdefs.ExitNotExecutable:
-		return nil, errdefs.New(errdefs.ErrNotExecutable, "%s", r.Error)
 	case r.Error != "":
-		return nil, errors.New(r.Error)
+		return nil, startError(r.Error, r.Exit)
 	case r.Live == nil:
 		return nil, p.lastWords()
 	}

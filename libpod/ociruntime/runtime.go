@@ -138,8 +138,16 @@ func (r *Runtime) global(logFile string) []string {
 }
 
 // StartArgs is the command line (with argv[0]) that starts a container detached.
-func (r *Runtime) StartArgs(s Start) []string {
-	args := append(r.global(s.LogFile), "run", "--detach", "--bundle", s.Bundle, "--pid-file", s.PidFile)
+func (r *Runtime) StartArgs(s Start) []string { return r.createArgs(s, "run", "--detach") }
+
+// CreateArgs is the command line (with argv[0]) that makes a container whose command waits for GoArgs.
+func (r *Runtime) CreateArgs(s Start) []string { return r.createArgs(s, "create") }
+
+// GoArgs is the command line (with argv[0]) that lets the command of a container go that CreateArgs made.
+func (r *Runtime) GoArgs(s Start) []string { return append(r.global(s.LogFile), "start", s.ID) }
+
+func (r *Runtime) createArgs(s Start, verb ...string) []string {
+	args := append(append(r.global(s.LogFile), verb...), "--bundle", s.Bundle, "--pid-file", s.PidFile)
 	if s.KeepKeyring && r.Kind != Other {
 		args = append(args, "--no-new-keyring")
 	}

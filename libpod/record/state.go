@@ -7,12 +7,13 @@ type Status string
 
 // The statuses of Docker. Paused is never stored: the kernel is asked.
 const (
-	Created    Status = "created"
-	Running    Status = "running"
-	Paused     Status = "paused"
-	Restarting Status = "restarting" // the monitor waits to start it again
-	Exited     Status = "exited"
-	Removing   Status = "removing"
+	Created     Status = "created"
+	Initialized Status = "initialized" // its namespaces and mounts are there, its command waits for a start
+	Running     Status = "running"
+	Paused      Status = "paused"
+	Restarting  Status = "restarting" // the monitor waits to start it again
+	Exited      Status = "exited"
+	Removing    Status = "removing"
 )
 
 // State is the durable state of a container, replaced whole (state.json). Its absence means Created.
@@ -34,6 +35,14 @@ type State struct {
 	Networks *[]NetworkEnd `json:",omitempty"`
 }
 
+// Rested is what a container is that does not run, by whether it ever did.
+func (s *State) Rested() Status {
+	if s.StartedAt.IsZero() {
+		return Created
+	}
+	return Exited
+}
+
 // Live is the run-time state of a started container (live.json in its run directory, on tmpfs), written by the
 // monitor before it reports "started".
 type Live struct {
@@ -45,6 +54,7 @@ type Live struct {
 	StartedAt    time.Time
 	Cgroups      []string `json:",omitempty"` // absolute directories of its control groups: one on v2, none when it has none
 	Runtime      string   // path of the runtime that started it
+	Initialized  bool     `json:",omitempty"` // the first process is the runtime's, which waits for `start` to become the command
 	Uplink       int      `json:",omitempty"` // pid of the network uplink
 	UplinkStart  uint64   `json:",omitempty"`
 }

@@ -23,6 +23,8 @@ var faultCases = []faultCase{
 	{"create", nil, []string{"create", "--name", "NAME", "-v", "NAMEvol:/vol", testkit.Image, "true"}},
 	{"create-userns", nil, []string{"create", "--name", "NAME", "--userns", "auto:size=1500", testkit.Image, "true"}},
 	{"start", [][]string{{"create", "--name", "NAME", "-v", "NAMEvol:/etc", testkit.Image, "sleep", "1000"}}, []string{"start", "NAME"}},
+	{"init", [][]string{{"create", "--name", "NAME", testkit.Image, "sleep", "1000"}}, []string{"init", "NAME"}},
+	{"start-initialized", [][]string{{"create", "--name", "NAME", testkit.Image, "sleep", "1000"}, {"init", "NAME"}}, []string{"start", "NAME"}},
 	{"run-d", nil, []string{"run", "-d", "--name", "NAME", testkit.Image, "sleep", "1000"}},
 	{"run-rm", nil, []string{"run", "--rm", "--name", "NAME", "-v", "/anon", testkit.Image, "true"}},
 	{"stop", [][]string{{"run", "-d", "--name", "NAME", "--stop-signal", "KILL", testkit.Image, "sleep", "1000"}}, []string{"stop", "NAME"}},

@@ -273,6 +273,8 @@ func statusText(s *libpod.Summary, now time.Time) string {
 		return "Up " + units.HumanDuration(now.Sub(s.StartedAt)) + " (Paused)"
 	case record.Restarting:
 		return fmt.Sprintf("Restarting (%d) %s", s.ExitCode, ago(s.FinishedAt, now))
+	case record.Initialized:
+		return "Initialized"
 	case record.Removing:
 		return "Removal In Progress"
 	case record.Exited:

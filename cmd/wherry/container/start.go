@@ -32,9 +32,30 @@ func Start(env *cmdkit.Env) *cli.Command {
 	}
 }
 
+// Init is `wherry init`.
+func Init(env *cmdkit.Env) *cli.Command {
+	var sel selection
+	return &cli.Command{
+		Name: "init", Usage: "Make namespaces, mounts and network of containers; start lets their commands go", ArgsUsage: "[CONTAINER...]",
+		Flags: []cli.Flag{
+			cmdkit.Bool(&sel.all, "all a", "All containers that were created or have ended"),
+			cmdkit.Bool(&sel.latest, "latest l", "The newest container"),
+		},
+		Action: func(c *cli.Context) error { return initialize(c.Context, env, &sel, c.Args().Slice()) },
+	}
+}
+
+func initialize(ctx context.Context, env *cmdkit.Env, sel *selection, operands []string) error {
+	stopped := []record.Status{record.Created, record.Exited}
+	return sel.each(ctx, env, operands, stopped, func(e *libpod.Engine, ref string) error {
+		_, err := e.Start(ctx, ref, libpod.StartOptions{Init: true})
+		return err
+	})
+}
+
 func start(ctx context.Context, env *cmdkit.Env, opts *startOptions, operands []string) error {
 	if !opts.attach && !opts.interactive {
-		stopped := []record.Status{record.Created, record.Exited}
+		stopped := []record.Status{record.Created, record.Initialized, record.Exited}
 		return opts.sel.each(ctx, env, operands, stopped, func(e *libpod.Engine, ref string) error {
 			_, err := e.Start(ctx, ref, libpod.StartOptions{})
 			return err

@@ -36,7 +36,7 @@ func signalFlag(p *string) *cmdkit.Flag {
 }
 
 func stop(ctx context.Context, env *cmdkit.Env, sel *selection, opts libpod.StopOptions, operands []string) error {
-	statuses := []record.Status{record.Running, record.Paused, record.Restarting}
+	statuses := []record.Status{record.Running, record.Paused, record.Restarting, record.Initialized}
 	return sel.each(ctx, env, operands, statuses, func(e *libpod.Engine, ref string) error {
 		return e.Stop(ctx, ref, opts)
 	})

@@ -135,6 +135,10 @@ func (s *Server) receive(c *client) {
 			c.quiet = true
 			continue
 		}
+		if s.buf[0] == monitor.MsgGo {
+			s.onGo(c, n > 1 && s.buf[1] == 1)
+			continue
+		}
 		if s.buf[0] == monitor.MsgProbe {
 			s.onProbe(c)
 			continue

@@ -77,6 +77,9 @@ func (s *Server) finish() {
 func (s *Server) recordEnd() error {
 	return s.withState(func(st *record.State) error {
 		s.dropNetwork()
+		if s.live.Initialized { // it never ran: what is noted is of the last run
+			return s.recordUnused(st)
+		}
 		s.noteEnd(st.Name)
 		s.end.brief = st.Status == record.Removing
 		if st.Status != record.Removing { // else nobody may start it again before it is gone
@@ -143,7 +146,10 @@ func (s *Server) durability() atomicfile.Durability {
 // writeState completes and writes the state. The caller holds the lock.
 func (s *Server) writeState(st *record.State) error {
 	st.Version = max(st.Version, record.Version)
-	st.BootID, st.StartedAt = s.job.BootID, s.live.StartedAt
+	st.BootID = s.job.BootID
+	if !s.live.Initialized {
+		st.StartedAt = s.live.StartedAt
+	}
 	if err := faultpoint.Err("monitor.state"); err != nil {
 		return fmt.Errorf("write %s: %w", record.StateFile, err)
 	}
@@ -265,7 +271,7 @@ func (r *restarts) wait(ran time.Duration) time.Duration {
 // waitForRestart says whether the container will be started again, and records that.
 func (s *Server) waitForRestart() bool {
 	s.readUpdate()
-	if s.job.Lifecycle.AutoRemove || !s.restart.wanted(s.job.Lifecycle, s.end.code) {
+	if s.live.Initialized || s.job.Lifecycle.AutoRemove || !s.restart.wanted(s.job.Lifecycle, s.end.code) {
 		return false
 	}
 	again := false

@@ -79,7 +79,7 @@ func begin() error {
 
 // first is the first start.
 func (s *Server) first() *failure {
-	s.live = record.Live{Monitor: os.Getpid(), BootID: s.job.BootID, Runtime: s.job.Runtime, Cgroups: s.job.Cgroups}
+	s.live = record.Live{Monitor: os.Getpid(), BootID: s.job.BootID, Runtime: s.job.Runtime, Cgroups: s.job.Cgroups, Initialized: len(s.job.CreateArgs) > 0}
 	var err error
 	if s.live.MonitorStart, err = procs.StartTime(s.live.Monitor); err != nil {
 		return ours(err)

@@ -200,7 +200,7 @@ func (s *Server) onTime(at int64) {
 	if due(&s.timers.Kill, at) || due(&s.timers.Grace, at) {
 		s.signalInit(unix.SIGKILL)
 	}
-	if s.health != nil && s.phase == running && !s.init.exited {
+	if s.health != nil && s.phase == running && !s.init.exited && !s.live.Initialized {
 		s.health.onTime(s, at)
 	}
 	if due(&s.timers.Restart, at) {

@@ -61,6 +61,17 @@ func (s *Server) start() *failure {
 		return ours(err)
 	}
 	s.phase = running
+	if s.live.Initialized {
+		s.note("init")
+	} else {
+		s.begun()
+	}
+	s.signals.wake() // what ended meanwhile is still to be reaped
+	return nil
+}
+
+// begun begins what counts from the moment in which the command runs.
+func (s *Server) begun() {
 	s.note("start")
 	if s.job.Lifecycle.Timeout > 0 {
 		s.timers.Kill = now() + int64(s.job.Lifecycle.Timeout)*int64(time.Second)
@@ -68,8 +79,6 @@ func (s *Server) start() *failure {
 	if s.health != nil {
 		s.health.begin(s)
 	}
-	s.signals.wake() // what ended meanwhile is still to be reaped
-	return nil
 }
 
 // replaceCopy puts the configuration without secrets in the place of the copy that crun keeps of the one with them. It
@@ -94,6 +103,9 @@ func (s *Server) replaceCopy() {
 // runRuntime executes the runtime to its end.
 func (s *Server) runRuntime(files [3]int) *failure {
 	console, args := -1, s.job.StartArgs
+	if s.live.Initialized {
+		args = s.job.CreateArgs
+	}
 	if s.job.Terminal {
 		near, closeNear, err := shortPath(s.runPath(consoleSock))
 		if err != nil {

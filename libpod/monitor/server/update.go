@@ -55,7 +55,7 @@ func (s *Server) renewHealth() {
 		s.job.ExecSpec = s.processOfBundle()
 	}
 	s.health = newHealth(*s.job.Health)
-	if s.phase == running && !s.init.exited {
+	if s.phase == running && !s.init.exited && !s.live.Initialized {
 		s.health.begin(s)
 	}
 }

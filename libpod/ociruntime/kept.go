@@ -1,0 +1,123 @@
+package ociruntime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Kept is a container that dies with the process which runs it, however that ends: the runtime and all it starts are in a
+// namespace of processes whose first one (wherry-init keep) waits at a pipe from us.
+type Kept struct {
+	Start                   // without a console; its log file is needed
+	Keeper         string   // wherry-init
+	Group          *os.File // directory of the control group to start in, or nil: ours; stays the caller's
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Place          func(pid int) error // optional: puts the keeper where it belongs when Group could not; before the runtime starts
+	Running        func(pid int)       // optional: the keeper's, by whose namespaces others can join
+}
+
+// RunKept runs a container and returns its first process' exit status when all of it is gone. If ctx is done first it is
+// killed. The caller is locked to a thread whose mount namespace nobody else looks at: /proc is mounted there anew.
+// Errors are those of Exec.
+func (r *Runtime) RunKept(ctx context.Context, k Kept) (int, error) {
+	log, err := os.OpenFile(k.LogFile, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	defer log.Close()
+	there, ours, err := os.Pipe()
+	if err != nil {
+		return 0, err
+	}
+	defer ours.Close()
+	defer there.Close()
+	cmd, err := r.keeper(ctx, &k, there, log)
+	if err != nil {
+		return 0, err
+	}
+	defer closeAll(cmd.ExtraFiles[2:])
+	if err := startKeeper(cmd, &k); err != nil {
+		return 0, fmt.Errorf("start %s: %w", k.Keeper, err)
+	}
+	if k.Running != nil {
+		k.Running(cmd.Process.Pid)
+	}
+	if _, err := ours.Write([]byte{1}); err != nil && !errors.Is(err, unix.EPIPE) {
+		ours.Close()
+		return 0, errors.Join(err, cmd.Wait())
+	}
+	return r.status(ctx, cmd.Wait(), log)
+}
+
+func (r *Runtime) keeper(ctx context.Context, k *Kept, lifeline, log *os.File) (*exec.Cmd, error) {
+	args := r.foregroundArgs(k.Start)
+	program := r.Path
+	files := []*os.File{lifeline, log}
+	memfd, err := r.Memfd()
+	if err != nil {
+		return nil, err
+	}
+	if memfd != nil {
+		program = "/proc/self/fd/" + strconv.Itoa(3+len(files))
+		files = append(files, memfd)
+	}
+	cmd := exec.CommandContext(ctx, k.Keeper, append([]string{"keep", program}, args...)...)
+	cmd.Args[0], cmd.Dir, cmd.Env, cmd.ExtraFiles = filepath.Base(k.Keeper), "/", r.Env(), files
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = k.Stdin, k.Stdout, k.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Cloneflags: unix.CLONE_NEWPID}
+	return cmd, nil
+}
+
+// startKeeper starts it in its control group, or moves it there.
+func startKeeper(cmd *exec.Cmd, k *Kept) error {
+	if k.Group != nil {
+		again := *cmd
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(k.Group.Fd())
+		err := cmd.Start()
+		if err == nil {
+			return nil
+		}
+		*cmd = again // the group has just gone, or the kernel is older than 5.7
+		cmd.SysProcAttr.UseCgroupFD = false
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	if k.Place == nil {
+		return nil
+	}
+	if err := k.Place(cmd.Process.Pid); err != nil {
+		cmd.Process.Kill()
+		cmd.Wait()
+		return err
+	}
+	return nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+// foregroundArgs is the command line (with argv[0]) that runs a container until its end.
+func (r *Runtime) foregroundArgs(s Start) []string {
+	args := append(r.global(s.LogFile), "run", "--bundle", s.Bundle)
+	if s.PidFile != "" {
+		args = append(args, "--pid-file", s.PidFile)
+	}
+	if s.KeepKeyring && r.Kind != Other {
+		args = append(args, "--no-new-keyring")
+	}
+	return append(args, s.ID)
+}
