@@ -60,3 +60,6 @@ func (d Dirs) Build() string { return filepath.Join(d.Libexec, "wherry-build") }
 
 // Compose is the path of the companion that is Compose and the service of Docker's API.
 func (d Dirs) Compose() string { return filepath.Join(d.Libexec, "wherry-compose") }
+
+// Steps holds one directory per step of a build that is under way; see pkg/steps.
+func (d Dirs) Steps() string { return filepath.Join(d.Run, "steps") }
