@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit/shell"
+	"github.com/wherry-containers/wherry/cmd/wherry/compose"
 	"github.com/wherry-containers/wherry/cmd/wherry/container"
 	"github.com/wherry-containers/wherry/cmd/wherry/image"
 	"github.com/wherry-containers/wherry/cmd/wherry/network"
@@ -25,13 +26,14 @@ const (
 	onContainers = "Containers"
 	onImages     = "Images"
 	onRegistries = "Registries"
+	onProjects   = "Applications"
 	onSystem     = "System"
 )
 
 // table is the one table of commands and aliases. Help, man pages and completions follow from it.
 func table() *cmdkit.App {
 	app := &cmdkit.App{Summary: "wherry runs containers without a daemon and without root", Flags: globalFlags, Prepare: prepare, Default: showVersion}
-	app.Entries = slices.Concat(containerVerbs(), imageVerbs(), systemVerbs(), groups(), later(laterCommands...))
+	app.Entries = slices.Concat(containerVerbs(), imageVerbs(), projectVerbs(), systemVerbs(), groups(), later(laterCommands...))
 	app.Entries = append(app.Entries, shell.Entries(app)...)
 	return app
 }
@@ -85,6 +87,12 @@ func imageVerbs() []cmdkit.Entry {
 		{Names: "search", New: image.Search, Group: onRegistries, Place: far},
 		{Names: "login", New: image.Login, Group: onRegistries, Place: far},
 		{Names: "logout", New: image.Logout, Group: onRegistries, Place: far},
+	}
+}
+
+func projectVerbs() []cmdkit.Entry {
+	return []cmdkit.Entry{
+		{Names: "compose", New: compose.Compose, Group: onProjects, Place: cmdkit.Composer},
 	}
 }
 
@@ -167,7 +175,7 @@ func groups() []cmdkit.Entry {
 }
 
 // laterCommands are Docker's and Podman's that come with later issues.
-var laterCommands = []string{"artifact", "auto-update", "build", "builder", "buildx", "compose", "config", "context", "farm", "generate", "kube", "machine", "manifest", "node", "play",
+var laterCommands = []string{"artifact", "auto-update", "build", "builder", "buildx", "config", "context", "farm", "generate", "kube", "machine", "manifest", "node", "play",
 	"plugin", "pod", "quadlet", "remote", "service", "stack", "swarm", "trust"}
 
 // later are commands that are known and say that they are not there yet.
