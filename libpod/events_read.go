@@ -22,14 +22,14 @@ type EventsOptions struct {
 
 // Events calls take with each event that the options ask for, until there is no more to come, take fails or ctx is done.
 func (e *Engine) Events(ctx context.Context, opts EventsOptions, take func(events.Event) error) error {
+	if err := e.EventsCheck(opts); err != nil {
+		return err
+	}
 	wanted, err := eventFilter(opts.Filters)
 	if err != nil {
 		return err
 	}
 	log := e.eventLog()
-	if log.Backend == events.None {
-		return errdefs.New(errdefs.ErrUnsupported, "events are not kept (--events-backend none; use file or journald)")
-	}
 	q := events.Query{Past: !opts.Stream || !opts.Since.IsZero() || !opts.Until.IsZero(), Follow: opts.Stream}
 	parent := ctx
 	if !opts.Until.IsZero() {
@@ -52,6 +52,15 @@ func (e *Engine) Events(ctx context.Context, opts EventsOptions, take func(event
 		err = log.Read(ctx, q, each)
 	}
 	return errors.Join(err, parent.Err())
+}
+
+// EventsCheck tells what would make Events fail at once, for who has to answer before there is an event.
+func (e *Engine) EventsCheck(opts EventsOptions) error {
+	if e.eventLog().Backend == events.None {
+		return errdefs.New(errdefs.ErrUnsupported, "events are not kept (--events-backend none; use file or journald)")
+	}
+	_, err := eventFilter(opts.Filters)
+	return err
 }
 
 func eventsOfJournal(ctx context.Context, log events.Log, since time.Time, q events.Query, take func(events.Event) error) error {

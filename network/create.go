@@ -39,6 +39,9 @@ type CreateOptions struct {
 
 // Create makes a network. Nothing but its configuration is made: a bridge comes with the first container.
 func (m *Manager) Create(_ context.Context, o CreateOptions) (*Network, error) {
+	if err := checkName(o.Name); err != nil {
+		return nil, err
+	}
 	if reserved(o.Name) {
 		return nil, errdefs.New(errdefs.ErrInvalid, "a network cannot be named %q: --network %s means something else", o.Name, o.Name)
 	}
@@ -65,6 +68,20 @@ func (m *Manager) Create(_ context.Context, o CreateOptions) (*Network, error) {
 	}
 	return m.view(made), nil
 }
+
+// checkName refuses what cannot be the name of a file.
+func checkName(name string) error {
+	valid := func(r rune) bool {
+		return r == '_' || r == '.' || r == '-' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+	}
+	if name == "" || strings.ContainsRune("_.-", rune(name[0])) || strings.ContainsFunc(name, func(r rune) bool { return !valid(r) }) || len(name) > 200 {
+		return errdefs.New(errdefs.ErrInvalid, "invalid network name %q (letters, digits, and after the first also _ . -)", name)
+	}
+	return nil
+}
+
+// BuiltIn tells whether a network is there without anybody having made it, or no network but a namespace.
+func BuiltIn(name string) bool { return name == Default || name == "host" || name == "none" }
 
 // reserved are the words that --network takes in another sense.
 func reserved(name string) bool {

@@ -22,6 +22,11 @@ func routes() []route {
 		systemRoutes(),
 		containerRoutes(),
 		execRoutes(),
+		imageRoutes(),
+		networkRoutes(),
+		volumeRoutes(),
+		eventRoutes(),
+		swarmRoutes(),
 	)
 }
 

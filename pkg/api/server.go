@@ -29,6 +29,8 @@ type Options struct {
 	Version string       // wherry's
 	Commit  string       // that it was built from
 	Warn    func(string) // takes one line for whoever looks after the service; nil: dropped
+	// EventsBackend says where events of images go (see package events); nil: the default.
+	EventsBackend func() string
 }
 
 // Server answers Docker's API. It keeps nothing of containers and images: those are the engine's, on disk. Any number of
