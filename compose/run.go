@@ -24,12 +24,14 @@ type Options struct {
 	Args    []string // with "compose" as the first word, after Docker's global flags if there are any
 	Program string   // what the user calls us: wherry, docker
 	// Handler makes what Compose talks to, when the first question is asked. Flags that name another host go there.
-	Handler  func() (http.Handler, error)
-	Plugins  string // directory with the plugins of the docker CLI that Compose looks for first: docker-buildx
-	Plugin   bool   // we are a plugin of the docker CLI: what its context names is where to go
-	Getenv   func(string) string
-	In       io.ReadCloser // like the two below a file where it is a terminal
-	Out, Err io.Writer
+	Handler func() (http.Handler, error)
+	Plugins string // directory with the plugins of the docker CLI that Compose looks for first: docker-buildx
+	Plugin  bool   // we are a plugin of the docker CLI: what its context names is where to go
+	// SecretPath is where the store has the name of a secret; false if there is none. Nil: external secrets are Compose's.
+	SecretPath func(name string) (string, bool)
+	Getenv     func(string) string
+	In         io.ReadCloser // like the two below a file where it is a terminal
+	Out, Err   io.Writer
 }
 
 // Standalone turns the arguments of docker-compose into those of Options.
@@ -44,7 +46,9 @@ func Run(ctx context.Context, o Options) error {
 	}
 	t := newTransport(o.Handler)
 	defer t.close()
-	return status(execute(ctx, &session{Options: o, docker: docker, transport: t}))
+	s := &session{Options: o, docker: docker, transport: t, undo: func() {}}
+	defer func() { s.undo() }()
+	return status(s.execute(ctx))
 }
 
 // session is Compose at work.
@@ -52,9 +56,10 @@ type session struct {
 	Options
 	docker    *command.DockerCli
 	transport *transport
+	undo      func() // takes away what was made for the command
 }
 
-func execute(ctx context.Context, s *session) error {
+func (s *session) execute(ctx context.Context) error {
 	root, opts := s.root()
 	top := cli.NewTopLevelCommand(root, s.docker, opts, root.Flags())
 	top.SetArgs(s.Args)
@@ -67,7 +72,10 @@ func execute(ctx context.Context, s *session) error {
 		return s.connect(opts)
 	}
 	cmd.SetArgs(rest)
-	return cmd.ExecuteContext(ctx)
+	if err := cmd.ExecuteContext(ctx); err != nil {
+		return missing(s.Program, err)
+	}
+	return nil
 }
 
 // root is the command above compose, as the docker CLI has it. Compose's own root must be a child: it asks its parent.
@@ -87,6 +95,15 @@ func (s *session) root() (*cobra.Command, *flags.ClientOptions) {
 	tree := commands.RootCommand(s.docker, backend)
 	tree.AddCommand(commands.HooksCommand())
 	tree.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return cli.StatusError{StatusCode: 1, Status: err.Error()} })
+	prepare := tree.PersistentPreRunE
+	tree.PersistentPreRunE = func(cmd *cobra.Command, args []string) error {
+		if err := prepare(cmd, args); err != nil {
+			return err
+		}
+		undo, err := s.external(cmd.Context(), cmd)
+		s.undo = undo
+		return err
+	}
 	root.AddCommand(tree)
 	plain(root)
 	return root, opts

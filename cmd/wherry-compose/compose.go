@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -28,6 +29,11 @@ func options(env *cmdkit.Env, args []string) compose.Options {
 		Args: args, Program: env.Program, Plugins: filepath.Join(env.Dirs.Libexec, "cli-plugins"), Getenv: env.Getenv,
 		Handler: func() (http.Handler, error) {
 			return api.New(api.Options{Engine: container.Engine(env), Dirs: env.Dirs, Getenv: env.Getenv, Version: env.Version, Commit: env.Commit, Warn: env.Warn}), nil
+		},
+		SecretPath: func(name string) (string, bool) {
+			path := filepath.Join(env.Dirs.SecretNames(), name)
+			_, err := os.Lstat(path)
+			return path, err == nil && name != "" && filepath.Base(path) == name
 		},
 		In: env.InFile, Out: env.OutFile, Err: env.ErrFile,
 	}
