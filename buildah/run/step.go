@@ -34,7 +34,7 @@ type Step struct {
 
 	Stdin          io.Reader // nil: empty
 	Stdout, Stderr io.Writer // nil: discarded. Both may be the same writer, which then gets one write at a time
-	Started        func()    // optional: called once when the command is about to run
+	Started        func()    `json:"-"` // optional: called once when the command is about to run
 }
 
 // DNS is what replaces the host's own settings in /etc/resolv.conf; empty fields do not.
