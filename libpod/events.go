@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/wherry-containers/wherry/network"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/events"
 )
@@ -55,6 +56,15 @@ func (e *Engine) noteVolume(name, action string, more ...string) {
 // noteSecret writes down what happened to a secret.
 func (e *Engine) noteSecret(id, name, action string) {
 	e.eventLog().Write(events.Event{Type: events.Secret, Action: action, ID: id, Attributes: map[string]string{events.Name: name}})
+}
+
+// noteNetwork writes down what happened to a network; more is pairs of names and values.
+func (e *Engine) noteNetwork(n *network.Network, action string, more ...string) {
+	attrs := map[string]string{events.Name: n.Name, "type": n.Driver}
+	for i := 0; i+1 < len(more); i += 2 {
+		attrs[more[i]] = more[i+1]
+	}
+	e.eventLog().Write(events.Event{Type: events.Network, Action: action, ID: n.ID, Attributes: attrs})
 }
 
 // notePrune writes down that what is not used was removed.

@@ -13,11 +13,21 @@ import (
 	"github.com/wherry-containers/wherry/network"
 	"github.com/wherry-containers/wherry/network/state"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"github.com/wherry-containers/wherry/pkg/events"
 )
 
 // NetworkCreate makes a network.
 func (e *Engine) NetworkCreate(ctx context.Context, opts network.CreateOptions) (*network.Network, error) {
-	return e.networks().Create(ctx, opts)
+	if opts.Ignore {
+		if known, err := e.networks().Exists(opts.Name); known && err == nil {
+			return e.networks().Inspect(opts.Name)
+		}
+	}
+	n, err := e.networks().Create(ctx, opts)
+	if err == nil {
+		e.noteNetwork(n, "create")
+	}
+	return n, err
 }
 
 // NetworkInspect returns one network with the containers that are on it now.
@@ -166,7 +176,11 @@ func (e *Engine) NetworkRemove(ctx context.Context, ref string, opts NetworkRemo
 	if len(names) > 0 {
 		return errdefs.New(errdefs.ErrInUse, "network %q is in use by %s (wherry rm, or wherry network rm -f)", n.Name, strings.Join(names, ", "))
 	}
-	return e.networks().Remove(ctx, n.Name)
+	err = e.networks().Remove(ctx, n.Name)
+	if err == nil {
+		e.noteNetwork(n, "destroy")
+	}
+	return err
 }
 
 // NetworkPrune removes the networks that no container uses, and returns their names.
@@ -179,15 +193,20 @@ func (e *Engine) NetworkPrune(ctx context.Context, filters map[string][]string) 
 	if err != nil {
 		return nil, err
 	}
-	return e.networks().Prune(ctx, func(name string) bool { return len(users[name]) > 0 }, match)
+	removed, err := e.networks().Prune(ctx, func(name string) bool { return len(users[name]) > 0 }, match)
+	if err == nil {
+		e.notePrune(events.Network, 0)
+	}
+	return removed, err
 }
 
 // NetworkConnect puts a container on one more network: at once when it runs, and at each later start.
 func (e *Engine) NetworkConnect(ctx context.Context, ref string, w network.Wish) error {
-	name, err := e.networks().Resolve(w.Network)
+	n, err := e.networks().Inspect(w.Network)
 	if err != nil {
 		return err
 	}
+	name := n.Name
 	w.Network = name
 	return e.withContainer(ctx, ref, func(c *container) error {
 		if c.Network.Mode != onNetworks {
@@ -207,17 +226,25 @@ func (e *Engine) NetworkConnect(ctx context.Context, ref string, w network.Wish)
 		}
 		ends := append(slices.Clone(c.ends()), record.NetworkEnd(w))
 		c.state.Networks = &ends
-		return e.writeState(c)
+		if err := e.writeState(c); err != nil {
+			return err
+		}
+		e.noteNetwork(n, "connect", "container", c.ID)
+		return nil
 	})
 }
 
 // NetworkDisconnect takes a container off a network. With force, that it is not on it is no error.
 func (e *Engine) NetworkDisconnect(ctx context.Context, ref, name string, force bool) error {
 	name = network.Canonical(name)
-	if n, err := e.networks().Inspect(name); err == nil {
+	n, err := e.networks().Inspect(name)
+	switch {
+	case err == nil:
 		name = n.Name
-	} else if !force {
+	case !force:
 		return err
+	default:
+		n = &network.Network{Name: name} // what is gone may still be in the record
 	}
 	return e.withContainer(ctx, ref, func(c *container) error {
 		ends := slices.DeleteFunc(slices.Clone(c.ends()), func(end record.NetworkEnd) bool { return end.Network == name })
@@ -237,7 +264,11 @@ func (e *Engine) NetworkDisconnect(ctx context.Context, ref, name string, force 
 			}
 		}
 		c.state.Networks = &ends
-		return e.writeState(c)
+		if err := e.writeState(c); err != nil {
+			return err
+		}
+		e.noteNetwork(n, "disconnect", "container", c.ID)
+		return nil
 	})
 }
 

@@ -31,15 +31,6 @@ func (m *Manager) Exists(name string) (bool, error) {
 	return err == nil, err
 }
 
-// Resolve returns the name of the network that has this name or id.
-func (m *Manager) Resolve(name string) (string, error) {
-	n, err := m.load(name)
-	if err != nil {
-		return "", err
-	}
-	return n.Name, nil
-}
-
 // Inspect returns one network with its containers.
 func (m *Manager) Inspect(name string) (*Network, error) {
 	n, err := m.load(name)
