@@ -98,4 +98,3 @@ func message(ev events.Event) eventMessage {
 	m.Status, m.ID = ev.Action, m.Actor.ID
 	return m
 }
-

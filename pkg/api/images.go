@@ -123,6 +123,9 @@ func (s *Server) imageList(w *response, r *request) error {
 	if _, asked := filter.DanglingGiven(); !asked && !r.flag("all") {
 		chosen = withoutInner(chosen, images)
 	}
+	for i := range chosen {
+		chosen[i].Names = slices.DeleteFunc(slices.Clone(chosen[i].Names), func(full string) bool { return !filter.MatchName(full) })
+	}
 	rows, err := s.summaries(chosen, images, r.flag("shared-size"), r.version)
 	if err != nil {
 		return err

@@ -43,7 +43,6 @@ func builtIn() []*network.Network {
 	return all
 }
 
-
 // madeID is an id for what has none here: always the same for the same thing.
 func madeID(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))

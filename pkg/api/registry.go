@@ -95,4 +95,3 @@ func (s *Server) distribution(w *response, r *request) error {
 	}
 	return w.json(http.StatusOK, doc)
 }
-

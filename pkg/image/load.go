@@ -40,7 +40,11 @@ func (s *Session) Load(ctx context.Context, opts option.Load) ([]string, error) 
 		if id, bare := strings.CutPrefix(name, "sha256:"); bare {
 			s.note("load", id, "")
 		} else {
-			s.note("load", "", name)
+			id := ""
+			if img, err := s.lookup(ctx, name); err == nil {
+				id = img.ID
+			}
+			s.note("load", id, name)
 		}
 	}
 	if errors.As(err, new(*errdefs.Kinded)) { // tells what is wrong, not with what
