@@ -35,6 +35,7 @@ func (t *transport) client() (*client.Client, error) {
 		client.WithHTTPClient(&http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: maxIdle}}),
 		client.WithHost("unix:///wherry"), // only a name: dial goes where it goes
 		client.WithDialContext(t.dial),
+		client.WithScheme("http"),
 		client.WithUserAgent("compose"),
 	)
 }
