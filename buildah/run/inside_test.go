@@ -48,7 +48,7 @@ func outside(m *testing.M) int {
 	return m.Run()
 }
 
-// inside returns true in the process that is to run the test.
+// inside returns true in the process that is to run the test. Like a builder it has a mount namespace of its own.
 func inside(t *testing.T, env ...string) bool {
 	t.Helper()
 	if os.Getenv(insideEnv) == t.Name() {
@@ -60,7 +60,7 @@ func inside(t *testing.T, env ...string) bool {
 	if _, err := exec.LookPath("busybox"); err != nil {
 		t.Skip("busybox is not installed")
 	}
-	again := []string{os.Args[0], "-test.run=^" + t.Name() + "$", "-test.v", "-test.timeout=60s"}
+	again := []string{"unshare", "-m", "--propagation", "slave", os.Args[0], "-test.run=^" + t.Name() + "$", "-test.v", "-test.timeout=60s"}
 	var cmd *exec.Cmd
 	if os.Getuid() != 0 {
 		cmd = store.Command(context.Background(), append([]string{"unshare"}, again...)...)
