@@ -45,6 +45,12 @@ func (v *View) Digest(ctx context.Context, selectors ...Selector) (digest.Digest
 	return digest.NewDigest(digest.SHA256, h), nil
 }
 
+// Check tells whether what a selector requires is there.
+func (v *View) Check(ctx context.Context, s Selector) error {
+	_, err := v.choose(ctx, s)
+	return err
+}
+
 // line is one file of what is chosen, under its name there. One without an entry begins a selector.
 type line struct {
 	name  string

@@ -235,6 +235,22 @@ func inTree(e *Entry, err error) error {
 	return err
 }
 
+// Watched tells whether others may write to the directory while the build reads it.
+func (v *View) Watched() bool { return v.opts.Memory != nil }
+
+// Changed tells whether the file, which st describes now, is another one than when its digest was made.
+func (v *View) Changed(e *Entry, st *unix.Stat_t) bool {
+	if !v.Watched() {
+		return false
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return e.sum != nil && !sameContent(&e.Stat, st)
+}
+
+// Parent is the directory that the entry is in; nil: the entry is the top.
+func (e *Entry) Parent() *Entry { return e.parent }
+
 // Path is where the entry lies in its tree, beginning with a slash.
 func (e *Entry) Path() string {
 	if e.parent == nil {

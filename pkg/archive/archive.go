@@ -22,6 +22,7 @@ type Options struct {
 	DropSetID   bool                          // files lose the bits that give their owner's rights to who runs them
 	SkipDevices bool                          // device nodes are left out
 	Overwrite   bool                          // a file may take the place of a directory, and the reverse
+	Restate     bool                          // of Unpack: directories that are there get owner, mode and time of their entries
 	Skipped     *atomic.Int64                 // counts what was left out: device nodes, sockets; may be nil
 }
 

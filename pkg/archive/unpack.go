@@ -98,7 +98,7 @@ func (u *unpacker) inside(name string) (string, error) {
 
 func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
 	name, err := u.inside(h.Name)
-	if err != nil || name == "." {
+	if err != nil || name == "." && !u.opts.Restate {
 		return err // the destination itself stays as it is
 	}
 	if u.opts.skips(h.Typeflag) {
@@ -173,8 +173,9 @@ func (u *unpacker) parent(dir string) (*os.File, error) {
 }
 
 func (u *unpacker) makeDir(dir int, base, name string, m meta) error {
-	if f, err := safepath.OpenAt(u.root, path.Join("/", u.dir, name), unix.O_PATH|unix.O_DIRECTORY, 0); err == nil {
-		return f.Close() // also behind a link, as /lib often is
+	if f, err := safepath.OpenAt(u.root, path.Join("/", u.dir, name), unix.O_RDONLY|unix.O_DIRECTORY, 0); err == nil {
+		defer f.Close() // also behind a link, as /lib often is
+		return u.restate(f, name, m)
 	}
 	fd, made, err := u.writer.directory(dir, base)
 	if err != nil {
@@ -188,6 +189,17 @@ func (u *unpacker) makeDir(dir int, base, name string, m meta) error {
 		return nil
 	}
 	return m.apply(fd)
+}
+
+// restate gives a directory that is there what its entry says, if that was asked for.
+func (u *unpacker) restate(dir *os.File, name string, m meta) error {
+	if !u.opts.Restate {
+		return nil
+	}
+	if len(u.dirs) < maxHeldDirs {
+		u.dirs = append(u.dirs, dirMeta{name, m})
+	}
+	return m.apply(int(dir.Fd()))
 }
 
 func (u *unpacker) regular(dir int, base string, h *tar.Header, m meta, content io.Reader) error {
