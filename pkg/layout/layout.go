@@ -44,7 +44,7 @@ func (d Dirs) Runtime() string { return filepath.Join(d.Run, "runtime") }
 
 // StoreParts are the names of all that wherry keeps in Data, but for the trash and the image lock: what `system reset`
 // takes out. Whatever else lies there is somebody else's and stays.
-var StoreParts = []string{"storage", "containers", "names", "volumes", "secrets", "networks", "mapped", "cache", "tmp", "events", "skeleton-1", "userns", "short-name-aliases.conf"}
+var StoreParts = []string{"storage", "containers", "names", "volumes", "secrets", "networks", "mapped", "cache", "build", "tmp", "events", "skeleton-1", "userns", "short-name-aliases.conf"}
 
 // Events holds what happened since the boot; see pkg/events.
 func (d Dirs) Events() string { return filepath.Join(d.Run, "events") }

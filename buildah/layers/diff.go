@@ -1,0 +1,31 @@
+package layers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// Diff returns the layers that make the tree of the stack upper of the one of lower. Where upper stands on lower those
+// are its own ones; else one layer is made of what differs. What lower has more is gone in it.
+func (s *Store) Diff(ctx context.Context, lower, upper []string) ([]string, error) {
+	if len(lower) <= len(upper) && slices.Equal(lower, upper[:len(lower)]) {
+		own := upper[len(lower):]
+		return slices.Clone(own), s.Hold(ctx, own)
+	}
+	below, err := s.Mount(ctx, lower)
+	if err != nil {
+		return nil, err
+	}
+	defer below.Close()
+	above, err := s.Mount(ctx, upper)
+	if err != nil {
+		return nil, err
+	}
+	defer above.Close()
+	id, err := s.put(ctx, &packer{full: true}, above.Root(), below.Root(), "")
+	if err != nil {
+		return nil, fmt.Errorf("what differs between two trees: %w", err)
+	}
+	return []string{id}, nil
+}
