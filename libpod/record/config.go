@@ -51,8 +51,10 @@ type Process struct {
 	User        string   // name|uid[:group|gid], as typed; resolved in the root file system at start
 	Groups      []string `json:",omitempty"` // --group-add: names or gids
 	Terminal    bool
-	OpenStdin   bool // -i: keep stdin open; else it is /dev/null
-	StdinOnce   bool // close stdin when the first attached client leaves
+	Rows        uint16 `json:",omitempty"` // of the terminal at the start; 0: as the first client has it
+	Columns     uint16 `json:",omitempty"`
+	OpenStdin   bool   // -i: keep stdin open; else it is /dev/null
+	StdinOnce   bool   // close stdin when the first attached client leaves
 	Umask       string
 	Personality string `json:",omitempty"` // LINUX, LINUX32; empty: the host's
 	Init        bool   // an init process reaps and forwards signals

@@ -57,6 +57,9 @@ func setProcess(in Input, s *specs.Spec) error {
 		Capabilities:    capabilities(user.UID, bounding),
 		NoNewPrivileges: in.Config.Security.NoNewPrivileges,
 	}
+	if cfg.Terminal && cfg.Rows > 0 && cfg.Columns > 0 {
+		s.Process.ConsoleSize = &specs.Box{Height: uint(cfg.Rows), Width: uint(cfg.Columns)}
+	}
 	if s.Process.Rlimits, err = rlimits(in); err != nil {
 		return err
 	}

@@ -11,6 +11,9 @@ import (
 	"github.com/wherry-containers/wherry/pkg/seccomp"
 )
 
+// UsualPaths are those that a container without a wish of its own cannot read, and those that it cannot write.
+func UsualPaths() (masked, readonly []string) { return maskedPaths(), readonlyPaths() }
+
 // maskedPaths and readonlyPaths are Docker's.
 func maskedPaths() []string {
 	return []string{

@@ -38,7 +38,7 @@ func Volume(s string) (record.Mount, error) {
 	if err := volumeOptions(&m, options); err != nil {
 		return m, err
 	}
-	return m, setTarget(&m)
+	return m, Target(&m)
 }
 
 func isOptions(s string) bool {
@@ -67,7 +67,8 @@ func setSource(m *record.Mount) error {
 	return nil
 }
 
-func setTarget(m *record.Mount) error {
+// Target checks the target of a mount and makes it clean.
+func Target(m *record.Mount) error {
 	switch {
 	case m.Target == "":
 		return fmt.Errorf("there is no target")

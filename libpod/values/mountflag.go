@@ -349,7 +349,7 @@ func (p *mountParser) finish() ([]record.Mount, error) {
 	if p.glob {
 		return p.globbed()
 	}
-	return []record.Mount{*m}, setTarget(m)
+	return []record.Mount{*m}, Target(m)
 }
 
 // globbed is a mount for each file that the pattern finds, under its own name below the target.
@@ -361,7 +361,7 @@ func (p *mountParser) globbed() ([]record.Mount, error) {
 	if len(found) == 0 {
 		return nil, fmt.Errorf("no file matches %q", p.m.Source)
 	}
-	if err := setTarget(&p.m); err != nil && p.m.Target != "/" {
+	if err := Target(&p.m); err != nil && p.m.Target != "/" {
 		return nil, err
 	}
 	mounts := make([]record.Mount, len(found))

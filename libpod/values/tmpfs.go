@@ -33,7 +33,7 @@ func Tmpfs(s string) (record.Mount, error) {
 			return m, fmt.Errorf("a tmpfs has no option %q", option)
 		}
 	}
-	return m, setTarget(&m)
+	return m, Target(&m)
 }
 
 // tmpfsNumber checks what the kernel would only call an invalid argument.
