@@ -25,6 +25,7 @@ type stream struct {
 	copy   io.Writer // gets the stream; nil: nobody needs it
 
 	batch *batch
+	made  int // batches; a small layer needs one
 	free  chan *batch
 	full  chan *batch
 	done  chan error
@@ -39,8 +40,8 @@ type stream struct {
 }
 
 const (
-	batchSize = 1 << 20
-	batches   = 4
+	batchSize = 256 << 10
+	batches   = 8
 )
 
 // batch is a piece of the stream, with what is where in it.
@@ -71,9 +72,6 @@ func newStream(record, tee io.Writer) *stream {
 	s := &stream{record: record, copy: tee, free: make(chan *batch, batches), full: make(chan *batch, batches),
 		done: make(chan error, 1), stop: make(chan struct{}), sum: sha256.New(),
 		uids: map[uint32]bool{}, gids: map[uint32]bool{}, crc: crc64.MakeTable(crc64.ISO)}
-	for range batches {
-		s.free <- &batch{data: make([]byte, 0, batchSize)}
-	}
 	go func() { s.done <- s.consume() }()
 	return s
 }
@@ -84,6 +82,10 @@ func (s *stream) room() (*batch, error) {
 		return s.batch, nil
 	}
 	s.flush()
+	if s.made < batches && len(s.free) == 0 {
+		s.made++
+		s.free <- &batch{data: make([]byte, 0, batchSize)}
+	}
 	select {
 	case s.batch = <-s.free:
 		return s.batch, nil

@@ -1,0 +1,3 @@
+package layers
+
+func victim(string) int { return 1 }
