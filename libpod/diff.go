@@ -79,7 +79,7 @@ func (e *Engine) compare(ctx context.Context, upper string, lower rootfs.Spec, h
 	}
 	lower.Upper, lower.Work, lower.ReadOnly, lower.Target = "", "", true, e.dirs.Data
 	err = onOwnThread(func() error {
-		if err := (&startup{e: e}).isolate(); err != nil {
+		if err := isolate(); err != nil {
 			return err
 		}
 		if err := rootfs.Mount(ctx, lower); err != nil {

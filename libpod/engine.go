@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/network"
@@ -29,7 +28,9 @@ type EngineOptions struct {
 	// EventsBackend says where events go (see package events), asked when there is one; nil: the default.
 	EventsBackend func() string
 	// Hooks adds to a runtime's configuration the OCI hooks that the descriptions in dirs ask for; nil: none.
-	Hooks   func(dirs []string, config []byte, binds bool) ([]byte, error)
+	Hooks func(dirs []string, config []byte, binds bool) ([]byte, error)
+	// Ahead is used by the first start; nil: it makes what it needs itself.
+	Ahead   *Ahead
 	CDIDirs []string // where device descriptions (CDI) lie; nil: the usual places
 }
 
@@ -56,9 +57,12 @@ func New(dirs layout.Dirs, opts EngineOptions) *Engine {
 		containers: recorddir.Dir{Kind: "container", Root: dirs.Containers(), Names: dirs.ContainerNames(),
 			Trash: dirs.Trash(), Marker: record.ConfigFile},
 		volumes: recorddir.Dir{Kind: "volume", Root: dirs.Volumes(), Trash: dirs.Trash(), Marker: volumeFile},
-		host:    sync.OnceValue(findHost),
+		host:    hostOnce(),
 	}
 	e.secrets = e.secretDir()
+	if opts.Ahead != nil {
+		e.host = opts.Ahead.host
+	}
 	return e
 }
 

@@ -38,51 +38,86 @@ const (
 // with this process, and stays locked meanwhile: nobody else may mount its read-write layer.
 func (e *Engine) withFiles(ctx context.Context, ref string, mounts bool, do func(*fileView) error) error {
 	return e.onContainer(ref, func(id string) error {
-		c, err := e.lookSettled(id)
-		if err != nil {
-			return err
-		}
-		if c.alive() {
-			return e.viewRunning(c, mounts, do)
-		}
-		c, lock, err := e.acquireRested(ctx, id)
-		if err != nil {
-			return err
-		}
-		defer lock.Unlock()
-		switch {
-		case c.alive():
-			lock.Unlock()
-			return e.viewRunning(c, mounts, do)
-		case c.state.Status == record.Removing:
-			return errRemoving(c)
-		}
-		if err := e.runsElsewhere(c); err != nil {
-			return err
-		}
-		return onOwnThread(func() error { return e.viewStopped(ctx, c, mounts, do) })
+		return unlessEnded(ctx, func() error { return e.viewFiles(ctx, id, mounts, do) })
 	})
 }
 
-// viewRunning opens the root of the container's first process.
-func (e *Engine) viewRunning(c *container, mounts bool, do func(*fileView) error) error {
-	v := &fileView{c: c}
-	root, err := openProcessRoot(c)
+// viewFiles is withFiles for the container as it is at this moment.
+func (e *Engine) viewFiles(ctx context.Context, id string, mounts bool, do func(*fileView) error) error {
+	c, err := e.lookSettled(id)
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-	v.root = root
-	if !mounts {
-		if v.root, err = cloneRoot(c, root); err != nil {
+	if c.alive() {
+		return e.viewRunning(c, mounts, do)
+	}
+	c, lock, err := e.acquireRested(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	switch {
+	case c.alive():
+		lock.Unlock()
+		return e.viewRunning(c, mounts, do)
+	case c.state.Status == record.Removing:
+		return errRemoving(c)
+	}
+	if err := e.runsElsewhere(c); err != nil {
+		return err
+	}
+	return onOwnThread(func() error { return e.viewStopped(ctx, c, mounts, do) })
+}
+
+// errEnded says that a container was found to run and has ended before anything could be done with it.
+var errEnded = errors.New("the container has just ended")
+
+// unlessEnded does what depends on whether a container runs anew for as long as that changes under its hands.
+func unlessEnded(ctx context.Context, do func() error) error {
+	for {
+		err := do()
+		if !errors.Is(err, errEnded) {
 			return err
 		}
-		defer v.root.Close()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 	}
-	if err := v.readMaps(); err != nil {
+}
+
+// viewRunning opens the root of the container's first process. The error is errEnded when that ends first.
+func (e *Engine) viewRunning(c *container, mounts bool, do func(*fileView) error) error {
+	v := &fileView{c: c}
+	defer v.close()
+	if err := v.open(mounts); err != nil {
+		if !c.alive() {
+			err = errEnded
+		}
 		return err
 	}
 	return do(v)
+}
+
+// open opens the tree of a running container, and asks how its ids are ours.
+func (v *fileView) open(mounts bool) error {
+	root, err := openProcessRoot(v.c)
+	if err != nil {
+		return err
+	}
+	v.root = root
+	if !mounts {
+		defer root.Close()
+		if v.root, err = cloneRoot(v.c, root); err != nil {
+			return err
+		}
+	}
+	return v.readMaps()
+}
+
+func (v *fileView) close() {
+	if v.root != nil {
+		v.root.Close()
+	}
 }
 
 // readMaps asks the kernel how the ids of the running container are ours.
@@ -117,14 +152,17 @@ func readMap(path string) (maps []specs.LinuxIDMapping, err error) {
 }
 
 // openProcessRoot opens what the first process has as its root directory. That the process still lives afterwards says
-// that it was its own, and not that of another one with the same pid.
+// that it was its own, and not that of another one with the same pid; otherwise the error is errEnded.
 func openProcessRoot(c *container) (*os.File, error) {
 	root, err := openPath(fmt.Sprintf("/proc/%d/root", c.live.Pid))
 	if err == nil && procs.Alive(c.live.Pid, c.live.PidStart) {
 		return root, nil
 	}
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		err = errdefs.New(errdefs.ErrState, "container %q has just ended (try again)", c.name())
+	if err == nil {
+		root.Close()
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+		err = errEnded
 	}
 	return nil, err
 }
@@ -194,7 +232,7 @@ func (e *Engine) viewStopped(ctx context.Context, c *container, mounts bool, do 
 		err = s.isolateFrom(c.live.Monitor)
 	} else {
 		in.Root = e.dirs.Container(c.ID)
-		err = s.isolate()
+		err = isolate()
 	}
 	if err != nil {
 		return err
@@ -233,7 +271,7 @@ func (s *startup) isolateFrom(pid int) error {
 	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("enter the mount namespace of process %d: %w", pid, err)
 	}
-	return s.isolate()
+	return isolate()
 }
 
 // detach turns the mounts at path into ones without a place, which last as long as they are open.

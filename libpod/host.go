@@ -19,6 +19,9 @@ type host struct {
 	cgroup   func() cgroup.Facts
 }
 
+// hostOnce finds out once, on first use.
+func hostOnce() func() *host { return sync.OnceValue(findHost) }
+
 func findHost() *host {
 	h := &host{rootless: realuser.Inside(), uid: realuser.UID(), gid: realuser.GID()}
 	if h.rootless {

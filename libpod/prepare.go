@@ -50,15 +50,19 @@ func (s *startup) spawn(ctx context.Context, lock *recorddir.Lock) error {
 		defer runtime.file.Close()
 	}
 	opts := monitor.SpawnOptions{Path: s.e.dirs.Monitor(), Runtime: runtime.file, Client: s.server, Lock: lock.File(),
-		Passthrough: s.c.Log.Driver == "passthrough", Group: s.facts.Monitors(), Keep: s.c.keep}
-	if opts.Group != nil {
-		defer opts.Group.Close()
-	}
+		Passthrough: s.c.Log.Driver == "passthrough", Keep: s.c.keep}
 	feed, err := s.configPipe(&opts)
 	if err != nil {
 		return err
 	}
-	s.monitor, err = monitor.Spawn(ctx, opts)
+	if s.monitor = s.ahead; s.ahead != nil {
+		err = s.ahead.Hand(opts)
+	} else {
+		if opts.Group = s.facts.Monitors(); opts.Group != nil {
+			defer opts.Group.Close()
+		}
+		s.monitor, err = monitor.Spawn(ctx, opts)
+	}
 	s.holdConfig(feed, &opts)
 	if s.server != nil {
 		s.server.Close()

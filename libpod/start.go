@@ -114,6 +114,7 @@ type startup struct {
 	client   *os.File // our end of the first attach connection
 	server   *os.File // the monitor's
 	monitor  *monitor.Process
+	ahead    *monitor.Process    // one that waits for its job already, in this thread's mount namespace; nil: none
 	config   *os.File            // the runtime that is started already waits for its configuration from here; nil: it is not
 	proxies  bool                // signals are handed on
 	init     bool                // the command waits for a start of its own
@@ -136,7 +137,7 @@ func (s *startup) run(ctx context.Context, lock *recorddir.Lock) error {
 	s.beginNetwork(ctx)
 	claimed := make(chan error, 1)
 	go func() { claimed <- s.claim() }()
-	err := onOwnThread(func() error { return s.launch(ctx, lock) })
+	err := s.onThread(func() error { return s.launch(ctx, lock) })
 	if claimErr := <-claimed; err == nil {
 		err = claimErr
 	}
@@ -218,11 +219,13 @@ func (s *startup) claim() error {
 // here is gone when monitor and container are, whoever was killed. While monitor and runtime start up, the root file
 // system and the runtime's configuration are made.
 func (s *startup) launch(ctx context.Context, lock *recorddir.Lock) error {
-	if err := s.keepPeers(); err != nil {
-		return err
-	}
-	if err := s.isolate(); err != nil {
-		return err
+	if s.ahead == nil {
+		if err := s.keepPeers(); err != nil {
+			return err
+		}
+		if err := isolate(); err != nil {
+			return err
+		}
 	}
 	if err := s.spawn(ctx, lock); err != nil {
 		return err
@@ -322,7 +325,7 @@ func (s *startup) specInput(ctx context.Context) (in spec.Input, err error) {
 }
 
 // isolate gives this thread its own mount namespace.
-func (s *startup) isolate() error {
+func isolate() error {
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("make a mount namespace: %w", err)
 	}

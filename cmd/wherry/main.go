@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
+	"github.com/wherry-containers/wherry/libpod"
 )
 
 // Set by the linker.
@@ -30,11 +31,15 @@ func run() int {
 	if os.Getenv("PATH") == "" { // env -i, a bare service: newuidmap and the runtime are still where they always are
 		os.Setenv("PATH", defaultPath)
 	}
+	var ahead *libpod.Ahead
+	if os.Geteuid() == 0 && startsContainer(os.Args) { // root, or in the user namespace already
+		ahead = libpod.NewAhead(os.Getenv)
+	}
 	out := cmdkit.NewOutput(os.Stdout)
 	env := &cmdkit.Env{
 		Program: cmdkit.Program(os.Args[0], "wherry"), Args: os.Args, Version: version, Commit: commit,
 		In: os.Stdin, Out: out, Err: os.Stderr, InFile: os.Stdin, OutFile: os.Stdout, ErrFile: os.Stderr,
-		Getenv: os.Getenv, Environ: os.Environ,
+		Getenv: os.Getenv, Environ: os.Environ, Ahead: ahead,
 	}
 	err := dispatch(context.Background(), env)
 	if err == nil {
@@ -43,6 +48,15 @@ func run() int {
 	code := cmdkit.Report(env, err)
 	env.Tell(time.Since(start).Round(time.Microsecond), code)
 	return code
+}
+
+// startsContainer looks whether a container is about to be started. It may miss a command line with flags before the
+// command: that one takes a little longer.
+func startsContainer(args []string) bool {
+	if len(args) > 1 && args[1] == "container" {
+		args = args[1:]
+	}
+	return len(args) > 2 && (args[1] == "run" || args[1] == "start")
 }
 
 // dispatch runs the command that was typed, or that the name we were called by stands for.

@@ -28,6 +28,7 @@ type SpawnOptions struct {
 	Passthrough bool       // the container gets this process' own standard streams
 	Keep        []*os.File // what the container has from descriptor 3 on; stays the caller's
 	Config      *os.File   // read end of the pipe for RuntimeConfig, or nil; stays the caller's
+	ahead       bool       // see SpawnAhead
 }
 
 // Process is a monitor that was spawned.
@@ -49,6 +50,13 @@ func Spawn(ctx context.Context, opts SpawnOptions) (*Process, error) {
 		return nil, err
 	}
 	p := &Process{}
+	if err := p.spawn(opts); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Process) spawn(opts SpawnOptions) error {
 	files, after, err := p.files(opts)
 	defer func() {
 		for _, fd := range after {
@@ -60,24 +68,28 @@ func Spawn(ctx context.Context, opts SpawnOptions) (*Process, error) {
 	}
 	if err != nil {
 		p.close()
-		return nil, fmt.Errorf("start monitor %s: %w", opts.Path, err)
+		return fmt.Errorf("start monitor %s: %w", opts.Path, err)
 	}
 	go p.reap()
-	return p, nil
+	return nil
 }
 
 // fork happens on this thread, which os/exec would do as well; but it opens more than is needed.
 func (p *Process) fork(opts SpawnOptions, files []uintptr) (err error) {
+	argv := []string{"wherry-monitor"}
+	if opts.ahead {
+		argv = append(argv, AheadArg)
+	}
 	attr := syscall.ProcAttr{Dir: "/", Env: append(os.Environ(), KeepVar+"="+strconv.Itoa(len(opts.Keep))), Files: files, Sys: &syscall.SysProcAttr{Setsid: true}}
 	if opts.Group != nil {
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(opts.Group.Fd())
-		p.Pid, err = syscall.ForkExec(opts.Path, []string{"wherry-monitor"}, &attr)
+		p.Pid, err = syscall.ForkExec(opts.Path, argv, &attr)
 		if p.InGroup = err == nil; p.InGroup {
 			return nil
 		}
 		attr.Sys.UseCgroupFD = false // the group has just gone, or the kernel is older than 5.7
 	}
-	p.Pid, err = syscall.ForkExec(opts.Path, []string{"wherry-monitor"}, &attr)
+	p.Pid, err = syscall.ForkExec(opts.Path, argv, &attr)
 	return err
 }
 
@@ -88,7 +100,7 @@ func (p *Process) files(opts SpawnOptions) (files []uintptr, after []int, err er
 		return nil, nil, fmt.Errorf("open %s: %w", os.DevNull, err)
 	}
 	after = append(after, null)
-	jobRead, jobWrite, err := pipe()
+	jobRead, jobWrite, err := jobChannel(opts.ahead)
 	if err != nil {
 		return nil, after, err
 	}
@@ -122,6 +134,18 @@ func (p *Process) files(opts SpawnOptions) (files []uintptr, after []int, err er
 		files = append(files, f.Fd())
 	}
 	return files, after, nil
+}
+
+// jobChannel is a pipe, or the socket over which descriptors can come as well.
+func jobChannel(socket bool) (read, write int, err error) {
+	if !socket {
+		return pipe()
+	}
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, -1, fmt.Errorf("make socket pair: %w", err)
+	}
+	return fds[0], fds[1], nil
 }
 
 func pipe() (read, write int, err error) {

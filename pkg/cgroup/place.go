@@ -24,14 +24,23 @@ const (
 // Monitors opens the group of the monitors, for a process to be started right into it: that is far quicker than to move
 // it. It is nil where there is none, or none yet, or we may not: then Place does it.
 func (f Facts) Monitors() *os.File {
-	if f.Slice == "" || f.Outside || f.stay {
+	path := f.MonitorsPath()
+	if path == "" {
 		return nil
 	}
-	fd, err := unix.Open(filepath.Join(Root, f.Base, monitorsDir), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil
 	}
-	return os.NewFile(uintptr(fd), monitorsDir)
+	return os.NewFile(uintptr(fd), path)
+}
+
+// MonitorsPath is where Monitors looks; empty: nowhere.
+func (f Facts) MonitorsPath() string {
+	if f.Slice == "" || f.Outside || f.stay {
+		return ""
+	}
+	return filepath.Join(Root, f.Base, monitorsDir)
 }
 
 // attempts bounds how often Place tries again when the scope comes or goes at this very moment.

@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"unsafe"
 
+	"github.com/wherry-containers/wherry/libpod"
 	"github.com/wherry-containers/wherry/pkg/containersconf"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/layout"
@@ -40,7 +41,8 @@ type Env struct {
 	RuntimeFlags  []string // global --runtime-flag: given to the OCI runtime, with -- before each
 	conf          *containersconf.Conf
 
-	CDIDirs []string // global --cdi-spec-dir: where device descriptions lie; nil for the usual places
+	Ahead   *libpod.Ahead // of a command that starts a container, nil: nothing was made ahead
+	CDIDirs []string      // global --cdi-spec-dir: where device descriptions lie; nil for the usual places
 }
 
 // Warn prints one warning line.

@@ -18,7 +18,7 @@ import (
 // engine is the engine on the store of env.
 func engine(env *cmdkit.Env) *libpod.Engine {
 	return libpod.New(env.Dirs, libpod.EngineOptions{Warn: env.Warn, Runtime: env.Runtime,
-		RuntimeFlags: env.RuntimeFlags, Settings: settings(env), EventsBackend: env.EventsBackend, Hooks: hooks(env), CDIDirs: env.CDIDirs})
+		RuntimeFlags: env.RuntimeFlags, Settings: settings(env), EventsBackend: env.EventsBackend, Hooks: hooks(env), CDIDirs: env.CDIDirs, Ahead: env.Ahead})
 }
 
 // ended turns what a foreground command returns into its exit status: the container's, or none when the user

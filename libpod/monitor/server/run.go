@@ -30,14 +30,15 @@ func Run(args []string) error {
 	if len(args) > 0 && args[0] == deliverArg {
 		return deliver()
 	}
-	if len(args) > 0 {
+	ahead := len(args) == 1 && args[0] == monitor.AheadArg
+	if len(args) > 0 && !ahead {
 		return errors.New("this program is started by wherry and takes no arguments")
 	}
-	return begin()
+	return begin(ahead)
 }
 
 // begin takes the job, starts the container, reports, and stays.
-func begin() error {
+func begin(ahead bool) error {
 	// No descriptor of the program that started us, other than those of the protocol, goes any further.
 	kept, _ := strconv.Atoi(os.Getenv(monitor.KeepVar)) // none if it is not set
 	last := monitor.ConfigFD + max(kept, 0)
@@ -52,6 +53,11 @@ func begin() error {
 		return fmt.Errorf("become subreaper: %w", err)
 	}
 	joinKeyring()
+	if ahead {
+		if err := monitor.Receive(); err != nil {
+			return err
+		}
+	}
 	job, err := readJob()
 	if err != nil {
 		return err
