@@ -25,9 +25,9 @@ type Worker struct {
 	Sessions *session.Manager
 	Slots    *semaphore.Weighted // one for each step that may be at work at a time
 
-	// Local, Images and Getenv are source.Env's.
+	// Local, Image and Getenv are source.Env's.
 	Local  func(session, name string) (dir string, ok bool)
-	Images func(ctx context.Context) (*image.Session, error)
+	Image  image.Config
 	Getenv func(string) string
 }
 

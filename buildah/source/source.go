@@ -35,9 +35,11 @@ type Env struct {
 	Sessions *session.Manager // the way to them
 	// Local finds the directory behind a name of a session that lives in this very process, so that nothing has to be
 	// sent; nil: none does.
-	Local  func(session, name string) (dir string, ok bool)
-	Images func(ctx context.Context) (*image.Session, error) // opened when there is something to pull; the caller closes it
-	Hold   func(release func())                              // called with what is to be done when the build is over
+	Local func(session, name string) (dir string, ok bool)
+	Image image.Config         // for pulls; its Watch is the source's own
+	Hold  func(release func()) // called with what is to be done when the build is over
+	// OwnLogins: whoever builds is this process' user, so that his log-ins are known here better than through the session.
+	OwnLogins bool
 	// Getenv is the environment of whoever builds, for git and proxies.
 	Getenv func(string) string
 }
@@ -51,6 +53,8 @@ func Identify(op *pb.SourceOp, p *pb.Platform) (Source, error) {
 	switch scheme {
 	case "local":
 		return newLocal(rest, op.Attrs)
+	case "docker-image":
+		return newImage(rest, op.Attrs, p)
 	}
 	return nil, errdefs.New(errdefs.ErrUnsupported, "source %q: %s sources are not supported", op.Identifier, scheme)
 }

@@ -24,6 +24,16 @@ func (s *Store) ManifestBlob(img *Image) ([]byte, error) {
 	return readManifest(img.graph(), img.ID, img.Digest)
 }
 
+// ListBlob is one of the manifests that the image is known by (Digests): its own, or the index that it was chosen from.
+func (s *Store) ListBlob(img *Image, digest string) ([]byte, error) {
+	return readBlob(img.graph(), img.ID, manifestKey+"-"+digest)
+}
+
+// ConfigBlob is the image's configuration as its maker wrote it.
+func (s *Store) ConfigBlob(img *Image) ([]byte, error) {
+	return readConfigBlob(img.graph(), img.ID, img.Digest)
+}
+
 // ReadConfig fills Config of an image that Images listed.
 func (s *Store) ReadConfig(img *Image) error {
 	config, err := readConfig(img.graph(), imageRecord{ID: img.ID, Digest: img.Digest})
