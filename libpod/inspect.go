@@ -3,7 +3,6 @@ package libpod
 import (
 	"context"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -89,7 +88,7 @@ func inspectHost(c *container) InspectHostConfig {
 		AutoRemove:    c.Lifecycle.AutoRemove, CapAdd: c.Security.CapAdd, CapDrop: c.Security.CapDrop,
 		Dns: orEmpty(c.Network.DNS), DnsOptions: orEmpty(c.Network.DNSOpts), DnsSearch: orEmpty(c.Network.Search), ExtraHosts: c.Network.Hosts,
 		GroupAdd: c.Process.Groups, Privileged: c.Security.Privileged, ReadonlyRootfs: c.Rootfs.ReadOnly,
-		SecurityOpt: securityOpts(c), InspectNamespaces: inspectNamespaces(c), ShmSize: c.Rootfs.ShmSize, Runtime: c.Runtime, Init: c.Process.Init,
+		SecurityOpt: securityOpts(c), InspectNamespaces: inspectNamespaces(c), ShmSize: c.Rootfs.ShmSize, Runtime: c.Runtime, Init: c.Process.Init, InspectRest: inspectRest(c),
 		Resources: inspectLimits(&c.Resources), InspectGroup: inspectGroup(c),
 	}
 	if h.ShmSize == 0 {
@@ -111,19 +110,10 @@ func orEmpty(list []string) []string {
 func binds(c *container) []string {
 	list := []string{}
 	for _, m := range c.Mounts {
-		if m.Type != "bind" && m.Type != "volume" || m.Anonymous {
+		if m.Type != "bind" && m.Type != "volume" || m.Anonymous || !sayable(&m) {
 			continue
 		}
-		options := slices.Clone(m.Options)
-		if m.Overlay {
-			options = append(options, "O")
-		}
-		if m.Relabel != "" {
-			options = append(options, m.Relabel)
-		}
-		if m.ReadOnly {
-			options = append([]string{"ro"}, options...)
-		}
+		options := optionWords(&m)
 		bind := m.Source + ":" + m.Target
 		if len(options) > 0 {
 			bind += ":" + strings.Join(options, ",")
@@ -165,9 +155,7 @@ func (e *Engine) inspectMounts(c *container) []InspectMount {
 		case "bind":
 			doc.Propagation = firstOf(m.Propagation, "rprivate")
 		}
-		if m.ReadOnly {
-			doc.Mode = "ro"
-		}
+		doc.Mode = strings.Join(optionWords(&m), ",")
 		list = append(list, doc)
 	}
 	return list
@@ -178,6 +166,7 @@ func inspectConfig(c *container) InspectConfig {
 	doc := InspectConfig{
 		Hostname: c.Hostname, User: p.User, AttachStdin: p.OpenStdin && !c.Lifecycle.Detached, AttachStdout: !c.Lifecycle.Detached,
 		AttachStderr: !c.Lifecycle.Detached, Tty: p.Terminal, OpenStdin: p.OpenStdin, StdinOnce: p.StdinOnce, Env: p.Env, Cmd: p.Command,
+		ExposedPorts: exposedPorts(c), Domainname: c.Namespaces.Sysctls["kernel.domainname"],
 		Image: c.Image.Name, WorkingDir: p.WorkDir, Entrypoint: p.Entrypoint, Labels: c.Labels, Annotations: c.Notes,
 		StopSignal: firstOf(c.Lifecycle.StopSignal, "SIGTERM"), StopTimeout: c.Lifecycle.StopTimeout, Volumes: map[string]struct{}{},
 	}

@@ -73,6 +73,7 @@ type InspectConfig struct {
 	AttachStdin  bool
 	AttachStdout bool
 	AttachStderr bool
+	ExposedPorts map[string]struct{} `json:",omitempty"`
 	Tty          bool
 	OpenStdin    bool
 	StdinOnce    bool
@@ -125,6 +126,7 @@ type InspectHostConfig struct {
 	Resources         `json:",inline"`
 	InspectGroup      `json:",inline"`
 	InspectNamespaces `json:",inline"`
+	InspectRest       `json:",inline"`
 }
 
 // InspectLogConfig is HostConfig.LogConfig.

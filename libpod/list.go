@@ -71,7 +71,7 @@ func (e *Engine) present(row *summaryRow, stale *[]string) *Summary {
 	}
 	s.Pid = c.live.Pid
 	if att := e.networks().Attachment(s.ID); att != nil {
-		s.Ports = att.Ports
+		s.Ports, s.Ends = att.Ports, att.Networks
 	}
 	if row.Checked {
 		s.Health = e.healthStatus(s.ID)

@@ -134,7 +134,8 @@ type Summary struct {
 	Mounts       []string // volume names and host paths
 	Targets      []string // of Mounts, in the container
 	Networks     []string
-	Ports        []state.Port // published, of one that runs
+	Ports        []state.Port     // published, of one that runs
+	Ends         []state.Endpoint // its ends of networks, of one that runs
 	RestartCount int
 	Restart      string // policy: no, always, unless-stopped, on-failure
 	UserStopped  bool   // stop, kill or rm asked for its end

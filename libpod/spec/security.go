@@ -7,6 +7,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/seccomp"
 )
@@ -43,24 +44,27 @@ func setSecurity(in Input, s *specs.Spec) error {
 	if in.Seccomp.BPF != "" && s.Linux.Seccomp == nil {
 		s.Linux.Seccomp = seccomp.Placeholder()
 	}
-	if !sec.Privileged {
-		s.Linux.MaskedPaths = maskedPaths()
-		s.Linux.ReadonlyPaths = readonlyPaths()
-	}
 	if err := checkPaths("unmask", sec.Unmask); err != nil {
 		return err
 	}
-	s.Linux.MaskedPaths = unmask(s.Linux.MaskedPaths, sec.Unmask)
-	s.Linux.ReadonlyPaths = unmask(s.Linux.ReadonlyPaths, sec.Unmask)
 	if err := checkPaths("mask", sec.Mask); err != nil {
 		return err
 	}
+	s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = PathsOf(&sec)
+	return nil
+}
+
+// PathsOf are the paths that a container cannot read, and those that it cannot write.
+func PathsOf(sec *record.Security) (masked, readonly []string) {
+	if !sec.Privileged {
+		masked, readonly = unmask(maskedPaths(), sec.Unmask), unmask(readonlyPaths(), sec.Unmask)
+	}
 	for _, p := range sec.Mask {
-		if p = path.Clean(p); !slices.Contains(s.Linux.MaskedPaths, p) {
-			s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, p)
+		if p = path.Clean(p); !slices.Contains(masked, p) {
+			masked = append(masked, p)
 		}
 	}
-	return nil
+	return masked, readonly
 }
 
 func checkPaths(opt string, paths []string) error {

@@ -41,6 +41,7 @@ type Server struct {
 	routes []compiled
 	agent  string // the Server header
 	execs  *execTable
+	runs   runTable
 }
 
 // New returns a server. It does no I/O.

@@ -147,7 +147,7 @@ func TestStatusText(t *testing.T) {
 		{libpod.Summary{Status: record.Restarting, FinishedAt: now.Add(-5 * time.Second), ExitCode: 1}, "Restarting (1) 5 seconds ago"},
 		{libpod.Summary{Status: record.Removing}, "Removal In Progress"},
 	} {
-		if got := statusText(&c.s, now); got != c.want {
+		if got := c.s.StatusText(now); got != c.want {
 			t.Errorf("%s, want %s", got, c.want)
 		}
 	}

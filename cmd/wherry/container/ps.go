@@ -195,7 +195,7 @@ func newRow(s *libpod.Summary, now time.Time, opts listOptions) Row {
 	row := Row{
 		ID: shortened(s.ID, opts.noTrunc), Image: s.Image, Command: commandText(s.Command, opts.noTrunc),
 		CreatedAt: s.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"), RunningFor: ago(s.Created, now),
-		Status: statusText(s, now), State: string(s.Status), Names: s.Name, labels: s.Labels,
+		Status: s.StatusText(now), State: string(s.Status), Names: s.Name, labels: s.Labels,
 		Ports: portText(s.Ports), Labels: labelText(s.Labels), Networks: strings.Join(s.Networks, ","),
 		AutoRemove: s.AutoRemove, ExitCode: s.ExitCode, Exited: s.Status == record.Exited, ImageID: s.ImageID, Pid: s.Pid,
 		Restarts: s.RestartCount, StartedAt: seconds(s.StartedAt), ExitedAt: seconds(s.FinishedAt),
@@ -255,35 +255,6 @@ func mountText(mounts []string, full bool) (text, volumes string) {
 		names[i] = m
 	}
 	return strings.Join(names, ","), fmt.Sprint(count)
-}
-
-// statusText is Docker's: "Up 3 minutes (healthy)", "Exited (0) 2 hours ago".
-func statusText(s *libpod.Summary, now time.Time) string {
-	switch s.Status {
-	case record.Running:
-		up := "Up " + units.HumanDuration(now.Sub(s.StartedAt))
-		switch s.Health {
-		case "":
-			return up
-		case "starting":
-			return up + " (health: starting)"
-		}
-		return up + " (" + s.Health + ")"
-	case record.Paused:
-		return "Up " + units.HumanDuration(now.Sub(s.StartedAt)) + " (Paused)"
-	case record.Restarting:
-		return fmt.Sprintf("Restarting (%d) %s", s.ExitCode, ago(s.FinishedAt, now))
-	case record.Initialized:
-		return "Initialized"
-	case record.Removing:
-		return "Removal In Progress"
-	case record.Exited:
-		if s.FinishedAt.IsZero() {
-			return fmt.Sprintf("Exited (%d)", s.ExitCode)
-		}
-		return fmt.Sprintf("Exited (%d) %s", s.ExitCode, ago(s.FinishedAt, now))
-	}
-	return "Created"
 }
 
 // sortRows orders rows, which come newest first.
