@@ -60,7 +60,7 @@ func inside(t *testing.T, env ...string) bool {
 	if _, err := exec.LookPath("busybox"); err != nil {
 		t.Skip("busybox is not installed")
 	}
-	again := []string{"unshare", "-m", "--propagation", "slave", os.Args[0], "-test.run=^" + t.Name() + "$", "-test.v", "-test.timeout=60s"}
+	again := []string{"unshare", "-m", "--propagation", "slave", os.Args[0], "-test.run=^" + t.Name() + "$", "-test.v", "-test.timeout=20s"}
 	var cmd *exec.Cmd
 	if os.Getuid() != 0 {
 		cmd = store.Command(context.Background(), append([]string{"unshare"}, again...)...)
