@@ -10,12 +10,10 @@ import (
 	"strings"
 
 	"github.com/moby/buildkit/solver/pb"
-	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/wherry-containers/wherry/libpod/ociruntime"
 	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/libpod/spec"
-	"github.com/wherry-containers/wherry/pkg/cdi"
 	"github.com/wherry-containers/wherry/pkg/hostfacts"
 	"github.com/wherry-containers/wherry/pkg/passwd"
 	"github.com/wherry-containers/wherry/pkg/safepath"
@@ -161,18 +159,6 @@ func (st *step) makeWorkDir() error {
 		return fmt.Errorf("working directory %q: %w", dir, err)
 	}
 	return safepath.MkdirAllIn(st.root, dir, 0o755, int(st.user.UID), int(st.user.GID))
-}
-
-// addDevices adds those that are named as in CDI.
-func (st *step) addDevices(s *specs.Spec) error {
-	var names []string
-	for _, d := range st.Devices {
-		names = append(names, d.Name)
-	}
-	if len(names) == 0 {
-		return nil
-	}
-	return cdi.Add(s, names, st.r.opts.CDIDirs, st.h.rootless)
 }
 
 // filter adds the seccomp filter: a compiled one from the cache if there is one, else the section, and then the filter that

@@ -77,15 +77,14 @@ func check(s *Step) error {
 	if err := pb.ValidateSecurityMode(s.Security); err != nil {
 		return err
 	}
-	devices := map[string]struct{}{}
-	for _, d := range s.Devices {
-		devices[d.Name] = struct{}{}
-	}
-	return s.Allowed.Check(entitlements.Values{
+	err := s.Allowed.Check(entitlements.Values{
 		NetworkHost:      s.Network == pb.NetMode_HOST,
 		SecurityInsecure: s.Security == pb.SecurityMode_INSECURE,
-		Devices:          devices,
 	})
+	if err != nil {
+		return err
+	}
+	return permitDevices(s)
 }
 
 // sweep clears away what killed builders have left.
