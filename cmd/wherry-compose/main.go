@@ -14,6 +14,7 @@ import (
 
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
 	"github.com/wherry-containers/wherry/cmd/wherry/compose"
+	"github.com/wherry-containers/wherry/cmd/wherry/system"
 	"github.com/wherry-containers/wherry/pkg/layout"
 	"github.com/wherry-containers/wherry/pkg/rootless"
 )
@@ -47,7 +48,7 @@ func run() int {
 	if plugin, ok := asPlugin(env); ok {
 		err = plugin.run(ctx)
 	} else {
-		err = table().Run(compose.WithVerb(ctx, composeVerb), env)
+		err = table().Run(system.WithService(compose.WithVerb(ctx, composeVerb), service), env)
 	}
 	if err == nil {
 		err = out.Failed()
@@ -75,6 +76,7 @@ func table() *cmdkit.App {
 		Entries: []cmdkit.Entry{
 			{Names: "compose", New: compose.Compose, Place: cmdkit.Composer},
 			{Names: "__complete", New: complete, Place: cmdkit.Composer},
+			{Names: "system", Sub: []cmdkit.Entry{{Names: "service", New: system.Service}}},
 		},
 		Flags: globalFlags, Prepare: prepare,
 	}

@@ -116,7 +116,9 @@ func (s *Server) containerStart(w *response, r *request) error {
 // startFollowed starts a container that clients wait for, and returns once it runs. Its end is waited for beside.
 func (s *Server) startFollowed(ctx context.Context, id string, run *run) error {
 	failed := make(chan error, 1)
+	end := s.work.begin()
 	go func() {
+		defer end()
 		defer close(run.done)
 		opts := libpod.AttachOptions{}
 		if run.client != nil {

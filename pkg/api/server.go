@@ -42,6 +42,7 @@ type Server struct {
 	agent  string // the Server header
 	execs  *execTable
 	runs   runTable
+	work   *workload
 }
 
 // New returns a server. It does no I/O.
@@ -56,11 +57,13 @@ func New(opts Options) *Server {
 		opts: opts, engine: opts.Engine, routes: compile(routes()),
 		agent: fmt.Sprintf("wherry/%s (%s)", opts.Version, runtime.GOOS),
 		execs: newExecTable(),
+		work:  newWorkload(),
 	}
 }
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
+	defer s.work.begin()()
 	w := &response{ResponseWriter: rw}
 	r := &request{Request: req, version: maxVersion}
 	h := w.Header()

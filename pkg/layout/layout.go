@@ -61,5 +61,11 @@ func (d Dirs) Build() string { return filepath.Join(d.Libexec, "wherry-build") }
 // Compose is the path of the companion that is Compose and the service of Docker's API.
 func (d Dirs) Compose() string { return filepath.Join(d.Libexec, "wherry-compose") }
 
+// Remote is the path of the companion that speaks to services elsewhere.
+func (d Dirs) Remote() string { return filepath.Join(d.Libexec, "wherry-remote") }
+
 // Steps holds one directory per step of a build that is under way; see pkg/steps.
 func (d Dirs) Steps() string { return filepath.Join(d.Run, "steps") }
+
+// Socket is where the service of Docker's API listens unless it is told otherwise.
+func (d Dirs) Socket() string { return filepath.Join(d.Run, "wherry.sock") }
