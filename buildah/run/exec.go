@@ -120,16 +120,15 @@ func (st *step) execute(ctx context.Context, bundle string) error {
 			KeepKeyring: st.Security == 0},
 		Keeper: st.r.keeper(), Group: group, Place: st.facts.Place,
 		Stdin: st.Stdin, Stdout: st.Stdout, Stderr: st.Stderr,
-		Running: func(int) {
-			faultpoint.Hit("step.running")
-			if st.Started != nil {
-				st.Started()
-			}
-		},
+		Running: func(int) { faultpoint.Hit("step.running") },
+	}
+	watched, err := st.watchStart(&kept.Start)
+	if err != nil {
+		return err
 	}
 	code, err := st.runtime.RunKept(ctx, kept)
 	faultpoint.Hit("step.ended")
-	st.keepFilter()
+	watched()
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)

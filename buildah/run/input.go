@@ -191,10 +191,3 @@ func (st *step) filter(in *spec.Input) error {
 func (st *step) filters() seccomp.Cache {
 	return seccomp.Cache{Dir: filepath.Join(st.r.opts.Dirs.Cache(), "seccomp")}
 }
-
-// keepFilter stores the filter that the runtime has compiled, for the next step.
-func (st *step) keepFilter() {
-	if st.key != "" {
-		st.filters().Harvest(st.key, st.runtime.SeccompFile(st.place.ID))
-	}
-}

@@ -3,12 +3,14 @@ package run_test
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/moby/buildkit/solver/pb"
 
 	"github.com/wherry-containers/wherry/buildah/run"
+	"github.com/wherry-containers/wherry/libpod/ociruntime"
 )
 
 func TestCommandRuns(t *testing.T) {
@@ -88,4 +90,31 @@ http_proxy=http://p:1`
 	if _, err := b.try(s); err == nil || !strings.Contains(err.Error(), "nobody-here") {
 		t.Error(err)
 	}
+}
+
+func TestFilterIsKept(t *testing.T) {
+	if !inside(t) {
+		return
+	}
+	b := newBench(t)
+	dir := filepath.Join(b.dirs.Cache(), "seccomp")
+	os.RemoveAll(dir)
+	started := false
+	s := sh("true")
+	s.Started = func() { started = true }
+	b.output(s)
+	if !started {
+		t.Error("nobody was told of the start")
+	}
+	if rt, err := ociruntime.Find(""); err != nil || rt.Kind != ociruntime.Crun {
+		t.Skip("only crun leaves its filter")
+	}
+	kept, _ := os.ReadDir(dir)
+	if len(kept) == 0 {
+		t.Fatal("the filter was not kept")
+	}
+	b.output(sh("true"))
+	s.Meta.Args = []string{"/none"}
+	started = false
+	b.try(s)
 }
