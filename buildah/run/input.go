@@ -45,7 +45,7 @@ func (st *step) input(ctx context.Context) (*spec.Input, error) {
 	if err != nil {
 		return nil, err
 	}
-	if in.NetworkPath, err = st.awaitNetwork(); err != nil {
+	if in.NetworkPath, err = st.awaitNetwork(in.Config); err != nil {
 		return nil, err
 	}
 	files, err := st.files(mounts)
@@ -80,7 +80,7 @@ func (st *step) config() *record.Config {
 	if st.Security == pb.SecurityMode_INSECURE {
 		c.Security.Privileged = true
 	}
-	if st.hostNetwork() {
+	if st.Network == pb.NetMode_HOST {
 		c.Network.Mode = "host"
 	}
 	return c

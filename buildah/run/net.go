@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/network"
 	"github.com/wherry-containers/wherry/network/resolvconf"
 	"github.com/wherry-containers/wherry/network/uplink"
@@ -26,9 +28,6 @@ type connection struct {
 	att  *network.Attaching
 	err  error
 }
-
-// hostNetwork tells whether the step is in the host's network namespace: asked for, or because there is no other way.
-func (st *step) hostNetwork() bool { return st.Network == pb.NetMode_HOST }
 
 // connect begins to connect the step to its networks. What is made there for all of the user's containers has to be in the
 // mount namespace that his commands share, which this process has left.
@@ -80,13 +79,19 @@ func inUsersMounts(fn func() error) error {
 }
 
 // awaitNetwork returns when the step is connected: the path of its network namespace, kept in the step's mount namespace.
-func (st *step) awaitNetwork() (string, error) {
+// Where networks cannot be had at all the default is the host's.
+func (st *step) awaitNetwork(cfg *record.Config) (string, error) {
 	if st.net == nil {
 		return "", nil
 	}
 	<-st.net.done
-	if st.net.err != nil {
-		return "", st.net.err
+	if err := st.net.err; err != nil {
+		if len(st.Networks) > 0 || !errors.Is(err, errdefs.ErrUnsupported) {
+			return "", err
+		}
+		st.r.fellBack.Do(func() { st.r.opts.Warn("RUN uses the host's network: " + err.Error()) })
+		st.net, st.Network, cfg.Network.Mode = nil, pb.NetMode_HOST, "host"
+		return "", nil
 	}
 	file := filepath.Join(st.dir, "netns")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {

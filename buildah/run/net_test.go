@@ -14,6 +14,7 @@ import (
 	"github.com/moby/buildkit/util/entitlements"
 	"golang.org/x/sys/unix"
 
+	"github.com/wherry-containers/wherry/buildah/run"
 	"github.com/wherry-containers/wherry/pkg/rootless"
 )
 
@@ -116,5 +117,35 @@ func TestNetworkIsTheUsers(t *testing.T) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(fmt.Sprintf("/proc/%d/root%s", rootless.PausePID(), file), &st); err != nil || st.Type != unix.NSFS_MAGIC {
 		t.Errorf("no namespace is mounted at %s for the user's commands: %v", file, err)
+	}
+}
+
+// TestNoUplink: where no network can be had the default is the host's, and the user is told.
+func TestNoUplink(t *testing.T) {
+	if !inside(t) {
+		return
+	}
+	if os.Getenv("WHERRY_TEST_ROOT") != "" {
+		t.Skip("root needs no uplink")
+	}
+	b := newBench(t)
+	b.dirs.Run = filepath.Join(filepath.Dir(b.dirs.Run), "other") // where no uplink is at work
+	var told []string
+	b.runner = run.New(run.Options{Dirs: b.dirs, Warn: func(text string) { told = append(told, text) }})
+	t.Setenv("PATH", "/nowhere")
+	s := sh("readlink /proc/self/ns/net")
+	s.Network = pb.NetMode_UNSET
+	own, _ := os.Readlink("/proc/self/ns/net")
+	for range 2 {
+		if out := b.output(s); out != own {
+			t.Errorf("%s, want %s", out, own)
+		}
+	}
+	if len(told) != 1 || !strings.Contains(told[0], "passt") {
+		t.Errorf("%q", told)
+	}
+	s.Networks = []string{"bridge"}
+	if _, err := b.try(s); err == nil {
+		t.Error("a network that was asked for by name")
 	}
 }

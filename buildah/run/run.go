@@ -29,9 +29,10 @@ type Options struct {
 
 // Runner runs steps, several at a time. It belongs to one process, in whose mount namespace the roots are mounted.
 type Runner struct {
-	opts  Options
-	host  func() (*host, error)
-	swept sync.Once
+	opts     Options
+	host     func() (*host, error)
+	swept    sync.Once
+	fellBack sync.Once
 }
 
 // New returns a runner. It does no I/O.
