@@ -57,31 +57,7 @@ func (j *Job) atEnd(release func()) {
 
 // Metadata finds what a source stands for.
 func (j *Job) Metadata(ctx context.Context, op *pb.SourceOp, opt sourceresolver.Opt) (*sourceresolver.MetaResponse, error) {
-	src, err := source.Identify(op, requested(opt))
-	if err != nil {
-		return nil, err
-	}
-	r, ok := src.(resolver)
-	if !ok {
-		return &sourceresolver.MetaResponse{Op: op}, nil
-	}
-	return r.Metadata(ctx, op, opt, j.sources())
-}
-
-// resolver is a source of which more is known than a key.
-type resolver interface {
-	Metadata(ctx context.Context, op *pb.SourceOp, opt sourceresolver.Opt, env *source.Env) (*sourceresolver.MetaResponse, error)
-}
-
-// requested is the platform that an image is asked for.
-func requested(opt sourceresolver.Opt) *pb.Platform {
-	switch {
-	case opt.ImageOpt != nil && opt.ImageOpt.Platform != nil:
-		return pb.PlatformFromSpec(*opt.ImageOpt.Platform)
-	case opt.OCILayoutOpt != nil && opt.OCILayoutOpt.Platform != nil:
-		return pb.PlatformFromSpec(*opt.OCILayoutOpt.Platform)
-	}
-	return nil
+	return source.Metadata(ctx, op, opt, j.sources())
 }
 
 // View lets look into what an edge stands for.

@@ -199,7 +199,7 @@ func definitionKey(key Key, inputs []looked, v *Vertex) (digest.Digest, bool) {
 			return "", false
 		}
 		writeInput(&b, v.Inputs[i].Index, string(in.key))
-		fmt.Fprintf(&b, "%q\n", key.Inputs[i].Selectors)
+		fmt.Fprintf(&b, "%+v\n", key.Inputs[i].Selectors)
 	}
 	return digest.FromString(b.String()), true
 }

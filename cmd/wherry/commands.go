@@ -8,16 +8,19 @@ import (
 	"syscall"
 
 	"github.com/urfave/cli/v2"
+	"github.com/wherry-containers/wherry/cmd/wherry/build"
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit/shell"
 	"github.com/wherry-containers/wherry/cmd/wherry/compose"
 	"github.com/wherry-containers/wherry/cmd/wherry/container"
 	"github.com/wherry-containers/wherry/cmd/wherry/image"
 	"github.com/wherry-containers/wherry/cmd/wherry/network"
+	"github.com/wherry-containers/wherry/cmd/wherry/remote"
 	"github.com/wherry-containers/wherry/cmd/wherry/secret"
 	"github.com/wherry-containers/wherry/cmd/wherry/system"
 	"github.com/wherry-containers/wherry/cmd/wherry/volume"
 	"github.com/wherry-containers/wherry/pkg/layout"
+	"github.com/wherry-containers/wherry/pkg/mountns"
 	"github.com/wherry-containers/wherry/pkg/rootless"
 )
 
@@ -32,7 +35,7 @@ const (
 
 // table is the one table of commands and aliases. Help, man pages and completions follow from it.
 func table() *cmdkit.App {
-	app := &cmdkit.App{Summary: "wherry runs containers without a daemon and without root", Flags: globalFlags, Prepare: prepare, Default: showVersion}
+	app := &cmdkit.App{Summary: "wherry runs containers without a daemon and without root", Flags: globalFlags, Prepare: prepare, Default: showVersion, Elsewhere: elsewhere}
 	app.Entries = slices.Concat(containerVerbs(), imageVerbs(), projectVerbs(), systemVerbs(), groups(), later(laterCommands...))
 	app.Entries = append(app.Entries, shell.Entries(app)...)
 	return app
@@ -76,6 +79,7 @@ func imageVerbs() []cmdkit.Entry {
 	return []cmdkit.Entry{
 		{Names: "pull", New: image.Pull, Group: g, Place: far},
 		{Names: "push", New: image.Push, Group: g, Place: far},
+		{Names: "build", New: build.Build, Group: g, Place: cmdkit.Builder},
 		{Names: "images", New: image.List, Group: g},
 		{Names: "rmi", New: image.Remove, Group: g, Place: far},
 		{Names: "tag", New: image.Tag, Group: g, Place: far},
@@ -103,6 +107,7 @@ func systemVerbs() []cmdkit.Entry {
 		{Names: "info", New: system.Info, Group: g, Place: cmdkit.Plain},
 		{Names: "version", New: system.Version, Group: g, Place: cmdkit.Plain},
 		{Names: "unshare", New: system.Unshare, Group: g},
+		{Names: "buildkit", New: build.BuildKit, Group: g, Place: cmdkit.Builder},
 	}
 }
 
@@ -129,7 +134,13 @@ func groups() []cmdkit.Entry {
 			{Names: "diff", New: image.Diff},
 			{Names: "mount", New: image.Mount},
 			{Names: "unmount umount", New: image.Unmount},
-		}, also(imageVerbs(), "images", "rmi", "login", "logout"), later("build", "scp", "sign", "tree", "trust"))},
+		}, also(imageVerbs(), "images", "rmi", "login", "logout"), later("scp", "sign", "tree", "trust"))},
+		{Names: "builder", Group: "Build images", Sub: append([]cmdkit.Entry{
+			{Names: "build", New: build.Build, Also: true, Place: cmdkit.Builder},
+		}, later("prune")...)},
+		{Names: "buildx", Group: "Build images, by Docker's newer name", Sub: append([]cmdkit.Entry{
+			{Names: "build b", New: build.Build, Also: true, Place: cmdkit.Builder},
+		}, later("bake", "create", "du", "history", "imagetools", "inspect", "ls", "prune", "rm", "stop", "use", "version")...)},
 		{Names: "volume", Group: "Work on volumes", Sub: slices.Concat([]cmdkit.Entry{
 			{Names: "create", New: volume.Create},
 			{Names: "ls list", New: volume.List},
@@ -170,12 +181,17 @@ func groups() []cmdkit.Entry {
 			{Names: "migrate", New: system.Migrate},
 			{Names: "events", New: system.Events, Also: true},
 			{Names: "info", New: system.Info, Also: true, Place: cmdkit.Plain},
-		}, refused("its locks have no numbers: there is nothing to renumber", "renumber"), later("service", "connection", "dial-stdio"))},
+			{Names: "service", New: system.Service, Place: cmdkit.Composer},
+		}, refused("its locks have no numbers: there is nothing to renumber", "renumber"), []cmdkit.Entry{
+			{Names: "connection", Group: "Work on the names of services elsewhere", Sub: connectionVerbs()},
+			{Names: "dial-stdio", New: remote.DialStdio, Place: cmdkit.Distant},
+		})},
+		{Names: "context", Group: "Work on the names of services elsewhere", Sub: contextVerbs()},
 	}
 }
 
 // laterCommands are Docker's and Podman's that come with later issues.
-var laterCommands = []string{"artifact", "auto-update", "build", "builder", "buildx", "config", "context", "farm", "generate", "kube", "machine", "manifest", "node", "play",
+var laterCommands = []string{"artifact", "auto-update", "config", "farm", "generate", "kube", "machine", "manifest", "node", "play",
 	"plugin", "pod", "quadlet", "remote", "service", "stack", "swarm", "trust"}
 
 // later are commands that are known and say that they are not there yet.
@@ -241,6 +257,10 @@ func prepare(_ context.Context, env *cmdkit.Env, place cmdkit.Place) error {
 		return err
 	}
 	path := companion(env.Dirs, place)
+	if place == cmdkit.Builder && (rootless.Inside() || os.Geteuid() == 0) {
+		// Here it costs nothing; the companion would have to start twice.
+		return fmt.Errorf("start %s: %w (is wherry installed completely?)", path, mountns.Execute(path, env.Args, os.Environ()))
+	}
 	return fmt.Errorf("start %s: %w (is wherry installed completely?)", path, syscall.Exec(path, env.Args, os.Environ()))
 }
 
@@ -251,6 +271,8 @@ func companion(dirs layout.Dirs, place cmdkit.Place) string {
 		return dirs.Build()
 	case cmdkit.Composer:
 		return dirs.Compose()
+	case cmdkit.Distant:
+		return dirs.Remote()
 	}
 	return dirs.Image()
 }
