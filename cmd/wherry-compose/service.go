@@ -50,7 +50,7 @@ func service(ctx context.Context, env *cmdkit.Env, opts system.ServiceOptions) e
 	server := api.New(api.Options{Engine: container.Engine(env), Dirs: env.Dirs, Getenv: env.Getenv, Version: env.Version, Commit: env.Commit, Warn: env.Warn})
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGHUP) // caught, not ignored: children would ignore them too
 	tellSystemd(env.Getenv("NOTIFY_SOCKET"))
 	// What is meant for the service must not reach a container's runtime.
 	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET"} {
