@@ -13,6 +13,7 @@ import (
 	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/recorddir"
+	"github.com/wherry-containers/wherry/pkg/steps"
 )
 
 // Problem is one thing that Check found. docs/store.md says how each comes about.
@@ -27,7 +28,7 @@ type Problem struct {
 // kill or a crash may have left. It is safe beside other commands: what somebody holds the lock of is in the making.
 func (e *Engine) Check(ctx context.Context, opts CheckOptions) ([]Problem, error) {
 	k := &checker{e: e, opts: opts}
-	steps := []func(context.Context) error{k.records, k.names, k.runDirs, k.runtimeDirs, k.mounts, k.volumes, k.volumePlaces, k.secretRecords, k.trash}
+	steps := []func(context.Context) error{k.records, k.names, k.runDirs, k.runtimeDirs, k.steps, k.mounts, k.volumes, k.volumePlaces, k.secretRecords, k.trash}
 	if !opts.Quick {
 		steps = append(steps, k.images, k.layers)
 	}
@@ -172,6 +173,14 @@ func (k *checker) names(_ context.Context) error {
 		}
 	}
 	return err
+}
+
+// steps checks for what builders that were killed have left of a RUN: a directory, a control group, its part of networks.
+func (k *checker) steps(context.Context) error {
+	for _, id := range steps.Left(k.e.dirs) {
+		k.report("build step "+shortID(id), "its builder was killed", func() error { return steps.Clear(k.e.dirs, id, k.e.networks().Detach) })
+	}
+	return nil
 }
 
 // runDirs and runtimeDirs check for run-time state of containers that are gone.

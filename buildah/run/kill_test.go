@@ -98,6 +98,10 @@ func TestKilledBuilderLeavesNothing(t *testing.T) {
 	if len(left) != 1 {
 		t.Fatalf("left: %v", left)
 	}
+	wherry := filepath.Join(b.dirs.Libexec, "../../wherry")
+	if out, _ := exec.Command(wherry, "system", "check", "--quick").CombinedOutput(); !strings.Contains(string(out), "build step "+left[0][:12]) {
+		t.Errorf("system check: %s", out)
+	}
 	b.output(sh("true")) // the next step clears away
 	if left := steps.Left(b.dirs); len(left) != 0 {
 		t.Errorf("still left: %v", left)
