@@ -64,6 +64,9 @@ func (d Dirs) Compose() string { return filepath.Join(d.Libexec, "wherry-compose
 // Remote is the path of the companion that speaks to services elsewhere.
 func (d Dirs) Remote() string { return filepath.Join(d.Libexec, "wherry-remote") }
 
+// ImageMount is where `image mount` shows the files of an image.
+func (d Dirs) ImageMount(id string) string { return filepath.Join(d.Run, "mnt", "image-"+id) }
+
 // Steps holds one directory per step of a build that is under way; see pkg/steps.
 func (d Dirs) Steps() string { return filepath.Join(d.Run, "steps") }
 

@@ -28,14 +28,16 @@ type Entry struct {
 type Place int
 
 // Most commands work on the store, inside the user namespace; Plain ones do not touch it; the others are done by a
-// companion binary, which gets the same arguments: Companion ones by wherry-image, Builder ones by wherry-build, and
-// Composer ones (Compose, and the service of Docker's API) by wherry-compose.
+// companion binary, which gets the same arguments: Companion ones by wherry-image, Builder ones by wherry-build,
+// Composer ones (Compose, and the service of Docker's API) by wherry-compose, and Distant ones, about services elsewhere,
+// by wherry-remote.
 const (
 	Inside Place = iota
 	Plain
 	Companion
 	Builder
 	Composer
+	Distant
 )
 
 // Name is the entry's first name.
@@ -68,6 +70,10 @@ type App struct {
 	Flags   func(env *Env) []cli.Flag // global flags, before the command
 	// Prepare is called before a command's Action, once its command line is known to make sense.
 	Prepare func(ctx context.Context, env *Env, place Place) error
+	// Elsewhere is called before a command's own flags are read; true: another machine has done it. nil: all is done here.
+	Elsewhere func(env *Env, entry Entry, path string) (bool, error)
+	// Words is called with what follows the global flags; true: it was all that is to be done. nil: the table decides.
+	Words func(env *Env, words []string) (bool, error)
 	// Default runs when there is no command; nil shows help. It reports whether it did anything.
 	Default func(env *Env) bool
 }
@@ -111,6 +117,11 @@ func (a *App) Run(ctx context.Context, env *Env) error {
 		}
 		return a.help(env, nil)
 	}
+	if a.Words != nil {
+		if done, err := a.Words(env, line.Operands); done || err != nil {
+			return err
+		}
+	}
 	return a.dispatch(ctx, env, line.Operands)
 }
 
@@ -131,6 +142,11 @@ func (a *App) dispatch(ctx context.Context, env *Env, words []string) error {
 		case entry.Later:
 			return Usagef("%s", entry.Refusal(env.Program+" "+path))
 		case entry.New != nil:
+			if a.Elsewhere != nil {
+				if done, err := a.Elsewhere(env, entry, path); done || err != nil {
+					return err
+				}
+			}
 			return a.runEntry(ctx, env, entry, path, words)
 		case len(words) == 0 || words[0] == "--help" || words[0] == "-h":
 			return printGroupHelp(env, entry, path)

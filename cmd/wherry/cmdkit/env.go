@@ -8,6 +8,7 @@ import (
 
 	"github.com/wherry-containers/wherry/libpod"
 	"github.com/wherry-containers/wherry/pkg/containersconf"
+	"github.com/wherry-containers/wherry/pkg/endpoint/wish"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/layout"
 )
@@ -43,6 +44,8 @@ type Env struct {
 
 	Ahead   *libpod.Ahead // of a command that starts a container, nil: nothing was made ahead
 	CDIDirs []string      // global --cdi-spec-dir: where device descriptions lie; nil for the usual places
+
+	Wish wish.Wish // global --host, --context and their like: where commands are to be carried out
 }
 
 // Warn prints one warning line.

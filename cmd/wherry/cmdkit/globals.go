@@ -22,7 +22,7 @@ func GlobalFlags(env *Env, setenv func(name, value string) error) []cli.Flag {
 	move := func(name, usage, variable string) *Flag {
 		return Func(name, usage, func(value string) error { return setenv(variable, value) })
 	}
-	return []cli.Flag{
+	return append(wishFlags(&env.Wish),
 		Strings(&env.CDIDirs, "cdi-spec-dir", "Read device descriptions (CDI) from `DIR`"),
 		Func("cgroup-manager", "Who makes control groups: `systemd|cgroupfs`; what suits the host if not given", func(s string) error {
 			env.CgroupManager = s
@@ -56,7 +56,7 @@ func GlobalFlags(env *Env, setenv func(name, value string) error) []cli.Flag {
 		String(&env.Runtime, "runtime", "Run containers with this OCI `RUNTIME`, a name or a path"),
 		Strings(&env.RuntimeFlags, "runtime-flag", "Start the OCI runtime with `FLAG`, without the -- before it"),
 		move("runroot", "Keep what is gone at reboot in `DIR`", "WHERRY_RUN"),
-	}
+	)
 }
 
 // redirect makes results go to a file.
@@ -82,8 +82,7 @@ func (e *Env) redirect(path string) error {
 func Refusals() []cli.Flag {
 	var flags []cli.Flag
 	for _, r := range []struct{ names, why string }{
-		{"connection,c context host,H identity remote,r ssh tls tlscacert tlscert tlskey tlsverify tls-ca tls-cert tls-details tls-key url",
-			"it works on the store of this machine, without a service to connect to"},
+		{"tls-details", "it shows no details of TLS (openssl s_client does)"},
 		{"conmon", "its own monitor stays with a container"},
 		{"imagestore", "storage.conf names additional image stores, and --root another place for all of them"},
 		{"storage-driver storage-opt", "it uses what this machine can do (info shows it)"},
