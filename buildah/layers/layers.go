@@ -39,6 +39,10 @@ type LayerInfo struct {
 	Parent string        // id of the layer that containers/storage has below it; empty: none
 	DiffID digest.Digest // of the uncompressed tar stream
 	Size   int64         // of that stream
+	// Packed is the digest of the compressed stream that it was pulled as, and how that was compressed; empty: it was not.
+	Packed      digest.Digest
+	Compression string // gzip, zstd, ...
+	Created     time.Time
 }
 
 // Store is one process' way to the layers. Close it.
@@ -107,7 +111,11 @@ func (s *Store) Layer(id string) (LayerInfo, error) {
 	if l.UncompressedDigest == "" {
 		return LayerInfo{}, errdefs.New(errdefs.ErrBroken, "layer %s has no digest (remove its image and pull it again)", short(id))
 	}
-	return LayerInfo{ID: l.ID, Parent: l.Parent, DiffID: l.UncompressedDigest, Size: l.UncompressedSize}, nil
+	info := LayerInfo{ID: l.ID, Parent: l.Parent, DiffID: l.UncompressedDigest, Size: l.UncompressedSize, Created: l.Created}
+	if l.CompressedDigest != "" && l.CompressedDigest != l.UncompressedDigest {
+		info.Packed, info.Compression = l.CompressedDigest, l.CompressionType.Extension()
+	}
+	return info, nil
 }
 
 // gone says in the user's words that a layer is not there.

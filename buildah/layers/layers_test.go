@@ -259,7 +259,7 @@ func TestChain(t *testing.T) {
 		f.wantTree(stack, want)
 		top, err := f.Chain(t.Context(), stack)
 		f.must(err)
-		chain, err := f.ancestry(top)
+		chain, err := f.Ancestry(top)
 		f.must(err)
 		if len(chain) != 3 || chain[0] != base[0] || chain[1] == side[0] {
 			t.Errorf("%v of %v", chain, stack)

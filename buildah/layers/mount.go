@@ -129,11 +129,11 @@ func (s *Store) solid(ctx context.Context, layers []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.ancestry(top)
+	return s.Ancestry(top)
 }
 
-// ancestry is the chain that ends with a layer, the lowest first.
-func (s *Store) ancestry(top string) ([]string, error) {
+// Ancestry is the chain that ends with a layer, the lowest first.
+func (s *Store) Ancestry(top string) ([]string, error) {
 	var chain []string
 	for id := top; id != ""; {
 		if len(chain) > maxLayers {

@@ -79,6 +79,10 @@ func locksDir(d layout.Dirs) string { return filepath.Join(Root(d), "locks") }
 // layers, each further one a selector and its digest.
 func ContentDir(d layout.Dirs) string { return filepath.Join(Root(d), "content") }
 
+// BlobsDir holds layers packed for registries and archives: <digest of the content>.<compression>, and the same with
+// .json, which says what it is and is written last.
+func BlobsDir(d layout.Dirs) string { return filepath.Join(Root(d), "blobs") }
+
 // MountsDir holds the directories of RUN --mount=type=cache.
 func MountsDir(d layout.Dirs) string { return filepath.Join(Root(d), "mounts") }
 
