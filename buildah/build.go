@@ -60,7 +60,7 @@ func (b *Builder) connected(ctx context.Context, req *request.Request, d option.
 	if err != nil {
 		return nil, err
 	}
-	defer b.locals.add(s.ID(), req.Dirs)()
+	defer b.locals.add(s.ID(), req)()
 	req.Solve.SharedSession = s
 	c, disconnect, err := b.server.Connect(ctx)
 	if err != nil {

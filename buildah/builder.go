@@ -16,6 +16,7 @@ import (
 
 	"github.com/wherry-containers/wherry/buildah/cache"
 	"github.com/wherry-containers/wherry/buildah/control"
+	"github.com/wherry-containers/wherry/buildah/export"
 	"github.com/wherry-containers/wherry/buildah/layers"
 	"github.com/wherry-containers/wherry/buildah/option"
 	"github.com/wherry-containers/wherry/buildah/run"
@@ -76,12 +77,15 @@ func Open(ctx context.Context, cfg Config) (_ *Builder, err error) {
 		Dirs: cfg.Dirs, Sessions: sessions, Slots: semaphore.NewWeighted(int64(jobs)), Cache: cache.Open(cfg.Dirs),
 		Runner: run.New(run.Options{Dirs: cfg.Dirs, Runtime: cfg.Runtime, Warn: cfg.Warn, Getenv: cfg.Getenv}),
 		Local:  b.locals.find, Getenv: cfg.Getenv,
-		Image: images,
+		Image: images, Own: b.locals.has,
 	}
 	if b.worker.Layers, err = layers.Open(ctx, layers.Options{Dirs: cfg.Dirs, Storage: b.images.Storage(), Driver: cfg.Layers}); err != nil {
 		return nil, err
 	}
-	b.server = control.New(control.Options{Worker: b.worker, Platforms: b.platforms(), Version: cfg.Version, Export: b.export})
+	out := &outputs{locals: &b.locals, exporter: export.New(export.Options{
+		Dirs: cfg.Dirs, Images: b.images, Layers: b.worker.Layers, Sessions: sessions, Layered: b.worker.Layered,
+	})}
+	b.server = control.New(control.Options{Worker: b.worker, Platforms: b.platforms(), Version: cfg.Version, Exporter: out})
 	return b, nil
 }
 

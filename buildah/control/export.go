@@ -20,8 +20,33 @@ type Export struct {
 	Ref     string
 }
 
-// Exporter makes an output and says what became of it, in BuildKit's words.
-type Exporter func(ctx context.Context, e Export) (map[string]string, error)
+// Exporter makes outputs.
+type Exporter interface {
+	// Check finds what is wrong with an output before anything is built. It has no result yet.
+	Check(e Export) error
+	// Export makes it and says what became of it, in BuildKit's words.
+	Export(ctx context.Context, e Export) (map[string]string, error)
+}
+
+// exports are the outputs that a client asks for.
+func (b *build) exports() []Export {
+	var list []Export
+	for i, out := range b.req.Exporters {
+		if out.GetType() != "cacheonly" {
+			list = append(list, Export{ID: i, Type: out.Type, Attrs: withEpoch(out.Attrs, b.req.FrontendAttrs), Session: b.job.Session, Ref: b.ref})
+		}
+	}
+	return list
+}
+
+func (s *Server) checkExports(b *build) error {
+	for _, e := range b.exports() {
+		if err := s.opts.Exporter.Check(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // export makes the outputs one after the other: each is shown as a step.
 func (s *Server) export(ctx context.Context, b *build, res *gateway.Result) (map[string]string, error) {
@@ -31,14 +56,10 @@ func (s *Server) export(ctx context.Context, b *build, res *gateway.Result) (map
 			response[name] = string(value)
 		}
 	}
-	for i, out := range b.req.Exporters {
-		if out.Type == "cacheonly" {
-			continue
-		}
-		err := b.job.Step(ctx, stepName(out.Type), func(ctx context.Context) error {
-			said, err := s.opts.Export(ctx, Export{
-				ID: i, Type: out.Type, Attrs: withEpoch(out.Attrs, b.req.FrontendAttrs), Result: res, Session: b.job.Session, Ref: b.ref,
-			})
+	for _, e := range b.exports() {
+		e.Result = res
+		err := b.job.Step(ctx, stepName(e.Type), func(ctx context.Context) error {
+			said, err := s.opts.Exporter.Export(ctx, e)
 			maps.Copy(response, said)
 			return err
 		})

@@ -35,7 +35,7 @@ type Options struct {
 	Worker    *solver.Worker
 	Platforms []ocispecs.Platform // that steps can run for; this machine's first
 	Version   string
-	Export    Exporter
+	Exporter  Exporter
 }
 
 // Server serves builds. It belongs to one process.

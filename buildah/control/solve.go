@@ -104,6 +104,9 @@ func (s *Server) end(b *build, response map[string]string, err error) {
 }
 
 func (s *Server) solve(ctx context.Context, b *build) (map[string]string, error) {
+	if err := s.checkExports(b); err != nil {
+		return nil, err
+	}
 	res, err := s.result(ctx, b)
 	if err != nil {
 		return nil, err
@@ -132,13 +135,9 @@ func (s *Server) result(ctx context.Context, b *build) (*gateway.Result, error) 
 // evaluate makes all references of a result side by side.
 func evaluate(ctx context.Context, res *gateway.Result) error {
 	group, ctx := errgroup.WithContext(ctx)
-	return errgroupAll(group, res, func(r gateway.Reference) error { return r.Evaluate(ctx) })
-}
-
-func errgroupAll(group *errgroup.Group, res *gateway.Result, do func(gateway.Reference) error) error {
 	_ = res.EachRef(func(r gateway.Reference) error {
 		if r != nil {
-			group.Go(func() error { return do(r) })
+			group.Go(func() error { return r.Evaluate(ctx) })
 		}
 		return nil
 	})

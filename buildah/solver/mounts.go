@@ -120,6 +120,17 @@ func (p *places) layered(ctx context.Context, t *tree.Tree) (*tree.Tree, error) 
 	return &tree.Tree{Layers: stack, Pin: t.Pin}, nil
 }
 
+// Layered is a tree as layers.
+func (w *Worker) Layered(ctx context.Context, t *tree.Tree) (_ []string, err error) {
+	p := newPlaces(Surroundings{Worker: w})
+	defer func() { err = errors.Join(err, p.close()) }()
+	layered, err := p.layered(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	return layered.Layers, nil
+}
+
 // cacheDir takes hold of the directory of a RUN --mount=type=cache, which at its first use begins as the mount's input.
 func cacheDir(ctx context.Context, s Surroundings, p *places, m *pb.Mount, in *tree.Tree) (string, error) {
 	if m.CacheOpt == nil {

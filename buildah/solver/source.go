@@ -2,8 +2,10 @@ package solver
 
 import (
 	"context"
+	"slices"
 
 	"github.com/moby/buildkit/client/llb/sourceresolver"
+	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/solver/pb"
 
 	"github.com/wherry-containers/wherry/buildah/content"
@@ -45,6 +47,7 @@ func (j *Job) sources() *source.Env {
 	w := j.worker
 	return &source.Env{
 		Dirs: w.Dirs, Session: j.Session, Sessions: w.Sessions, Local: w.Local, Image: w.Image, Getenv: w.Getenv, Hold: j.atEnd,
+		OwnLogins: w.Own != nil && slices.ContainsFunc(session.AllSessionIDs(j.Session), w.Own),
 	}
 }
 

@@ -25,9 +25,10 @@ type Worker struct {
 	Sessions *session.Manager
 	Slots    *semaphore.Weighted // one for each step that may be at work at a time
 
-	// Local, Image and Getenv are source.Env's.
+	// Local, Image and Getenv are source.Env's. Own tells whether a session is this process' user's.
 	Local  func(session, name string) (dir string, ok bool)
 	Image  image.Config
+	Own    func(session string) bool
 	Getenv func(string) string
 }
 
