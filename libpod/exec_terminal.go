@@ -65,8 +65,13 @@ func (t *execTerminal) take(master *os.File) {
 		// Without a monitor (it was killed) the command gets a hang-up when we go, as from any terminal that is closed.
 		t.hold, _ = monitor.Hold(t.path, master)
 	}
-	if t.opts.Sized != nil {
-		t.opts.Sized(func(rows, columns uint16) error { return resizeTerminal(master, rows, columns) })
+	if t.opts.Relay != nil {
+		go func() {
+			defer master.Close()
+			t.opts.Relay(master)
+			t.relayed <- nil
+		}()
+		return
 	}
 	streams := monitor.Streams{Stdout: t.opts.Stdout, Terminal: true, DetachKeys: t.opts.DetachKeys, EndsInput: true}
 	if t.opts.Stdin != nil {
@@ -103,8 +108,8 @@ func (e *Engine) execDetachedTerminal(ctx context.Context, c *container, runtime
 	return code, errors.Join(err, held)
 }
 
-// resizeTerminal does nothing once the terminal is closed.
-func resizeTerminal(master *os.File, rows, columns uint16) error {
+// ResizeTerminal does nothing once the terminal is closed.
+func ResizeTerminal(master *os.File, rows, columns uint16) error {
 	raw, err := master.SyscallConn()
 	if err != nil {
 		return err

@@ -86,8 +86,9 @@ type ExecOptions struct {
 	Stdout     *os.File
 	Stderr     *os.File
 	DetachKeys string
-	// Sized, with Terminal, is given the way to change the terminal's size once there is one.
-	Sized     func(resize func(rows, columns uint16) error)
+	// Relay, with Terminal, stands before the terminal in place of the streams, until its other side is closed; the engine
+	// closes the master then. It runs on a goroutine of its own.
+	Relay     func(master *os.File)
 	Rows      uint16 // of the terminal at the start; 0: those of the caller's
 	Columns   uint16
 	PidFile   string     // gets the pid of the command's process; empty: none

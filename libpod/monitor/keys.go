@@ -1,6 +1,8 @@
 package monitor
 
 import (
+	"errors"
+	"io"
 	"strings"
 
 	"github.com/wherry-containers/wherry/pkg/errdefs"
@@ -81,4 +83,39 @@ func (d *detacher) shift() {
 			return
 		}
 	}
+}
+
+// KeyReader passes on what is typed until the detach keys are.
+type KeyReader struct {
+	r    io.Reader
+	keys detacher
+	rest []byte // not handed on yet
+	err  error
+}
+
+// ErrKeys says that the detach keys were typed.
+var ErrKeys = errors.New("the detach keys were typed")
+
+// NewKeyReader looks for sequence in what is read from r.
+func NewKeyReader(r io.Reader, sequence []byte) *KeyReader {
+	return &KeyReader{r: r, keys: detacher{sequence: sequence}}
+}
+
+// Read returns ErrKeys after all that came before the keys.
+func (k *KeyReader) Read(p []byte) (int, error) {
+	for len(k.rest) == 0 {
+		if k.err != nil {
+			return 0, k.err
+		}
+		buf := make([]byte, len(p))
+		n, err := k.r.Read(buf)
+		pass, typed := k.keys.take(buf[:n])
+		k.rest, k.err = append(k.rest, pass...), err
+		if typed {
+			k.err = ErrKeys
+		}
+	}
+	n := copy(p, k.rest)
+	k.rest = k.rest[n:]
+	return n, nil
 }

@@ -56,7 +56,7 @@ func New(opts Options) *Server {
 	return &Server{
 		opts: opts, engine: opts.Engine, routes: compile(routes()),
 		agent: fmt.Sprintf("wherry/%s (%s)", opts.Version, runtime.GOOS),
-		execs: newExecTable(),
+		execs: newExecTable(opts.Dirs),
 		work:  newWorkload(),
 	}
 }
