@@ -17,7 +17,6 @@ import (
 	"github.com/wherry-containers/wherry/cmd/wherry/build"
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
 	"github.com/wherry-containers/wherry/pkg/layout"
-	"github.com/wherry-containers/wherry/pkg/mountns"
 	"github.com/wherry-containers/wherry/pkg/rootless"
 )
 
@@ -89,7 +88,7 @@ func prepare(_ context.Context, env *cmdkit.Env, place cmdkit.Place) error {
 		if err := rootless.Enter(rootless.EnterOptions{}); err != nil {
 			return err
 		}
-		if err := mountns.Own(); err != nil {
+		if err := rootless.Alone(os.Args); err != nil {
 			return err
 		}
 	}

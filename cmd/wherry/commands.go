@@ -20,7 +20,6 @@ import (
 	"github.com/wherry-containers/wherry/cmd/wherry/system"
 	"github.com/wherry-containers/wherry/cmd/wherry/volume"
 	"github.com/wherry-containers/wherry/pkg/layout"
-	"github.com/wherry-containers/wherry/pkg/mountns"
 	"github.com/wherry-containers/wherry/pkg/rootless"
 )
 
@@ -259,7 +258,7 @@ func prepare(_ context.Context, env *cmdkit.Env, place cmdkit.Place) error {
 	path := companion(env.Dirs, place)
 	if place == cmdkit.Builder && (rootless.Inside() || os.Geteuid() == 0) {
 		// Here it costs nothing; the companion would have to start twice.
-		return fmt.Errorf("start %s: %w (is wherry installed completely?)", path, mountns.Execute(path, env.Args, os.Environ()))
+		return fmt.Errorf("start %s: %w (is wherry installed completely?)", path, rootless.ExecuteAlone(path, env.Args, os.Environ()))
 	}
 	return fmt.Errorf("start %s: %w (is wherry installed completely?)", path, syscall.Exec(path, env.Args, os.Environ()))
 }
