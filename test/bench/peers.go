@@ -24,6 +24,7 @@ type peer struct {
 	monitor string   // command name of its per-container process
 	logs    []string // flags that choose its log driver
 	rmFlags []string
+	state   string // crun's directory for what runs, on a tmpfs as everybody has it
 	tarball string // the image's root file system, as a path that the peer can open
 }
 
@@ -47,15 +48,18 @@ type places struct {
 	podman5 string // script that enters podman 5's root, or empty
 }
 
+// home is a peer's home. Each may be a file system of its own: what one has just deleted slows the next one's new files on
+// some (ext4 without a journal passes over inodes that were freed in the last minute).
+func (at places) home(peer string) string { return filepath.Join(at.dir, "home-"+peer) }
+
 // open starts the peers that are there; the first is always wherry.
 func open(at places) ([]*peer, error) {
-	env := []string{"HOME=" + filepath.Join(at.dir, "home"), "CONTAINERS_CONF=" + filepath.Join(at.dir, "containers.conf")}
-	local := func(argv ...string) (*agent, error) {
-		line := append(append([]string{}, at.drop...), "env")
-		return startAgent(nil, append(append(line, env...), argv...)...)
+	local := func(peer string) (*agent, error) {
+		line := append(append([]string{}, at.drop...), "env", "HOME="+at.home(peer), "CONTAINERS_CONF="+filepath.Join(at.dir, "containers.conf"))
+		return startAgent(nil, append(line, at.self, "-agent")...)
 	}
 	tarball := filepath.Join(at.dir, "busybox.tar")
-	first, err := local(at.self, "-agent")
+	first, err := local("wherry")
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +68,7 @@ func open(at places) ([]*peer, error) {
 		logs: []string{"--log-driver", "json-file"}, tarball: tarball,
 	}}
 	if _, err := os.Stat("/usr/bin/podman"); err == nil {
-		second, err := local(at.self, "-agent")
+		second, err := local("podman")
 		if err != nil {
 			return nil, err
 		}
@@ -119,11 +123,11 @@ func rawCrun(at places, wherry *peer) (*peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	bundle := filepath.Join(at.dir, "bundle")
+	bundle := filepath.Join(at.home("wherry"), "bundle")
 	if err := writeBundle(filepath.Join(runDir, "bundle/config.json"), bundle); err != nil {
 		return nil, err
 	}
-	line := append(append([]string{}, at.drop...), "env", "HOME="+filepath.Join(at.dir, "home"), wherry.binary, "unshare", at.self, "-agent")
+	line := append(append([]string{}, at.drop...), "env", "HOME="+at.home("wherry"), wherry.binary, "unshare", at.self, "-agent")
 	a, err := startAgent(nil, line...)
 	if err != nil {
 		return nil, err
@@ -136,7 +140,8 @@ func rawCrun(at places, wherry *peer) (*peer, error) {
 		return nil, err
 	}
 	version, _, _ := strings.Cut(out, "\n")
-	return &peer{name: "crun", version: version[strings.LastIndex(version, " ")+1:], agent: a, binary: "crun"}, nil
+	return &peer{name: "crun", version: version[strings.LastIndex(version, " ")+1:], agent: a, binary: "crun",
+		state: filepath.Join(runDir, "../../../bench-crun")}, nil
 }
 
 // writeBundle copies a container's spec for a bare `crun run` of true.

@@ -71,7 +71,7 @@ func startRegistry(at places) (*exec.Cmd, string, error) {
 
 // pushBig makes an image of random layers as an OCI layout, and pushes it.
 func pushBig(at places, ref string) error {
-	dir := filepath.Join(at.dir, "big")
+	dir := filepath.Join(at.dir, "pulled")
 	if err := writeLayout(dir, pullLayers, pullLayerMiB<<20); err != nil {
 		return err
 	}

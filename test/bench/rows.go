@@ -62,7 +62,7 @@ func runTrue(at places) func(*peer, int) job {
 		if p.name != "crun" {
 			return once(p.runArgs("--rm", image, "true"))
 		}
-		return once(p.cmd("--root", filepath.Join(at.dir, "crun"), "run", "--bundle", filepath.Join(at.dir, "bundle"),
+		return once(p.cmd("--root", p.state, "run", "--bundle", filepath.Join(at.home("wherry"), "bundle"),
 			"bench-raw"+strconv.Itoa(round)))
 	}
 }
@@ -154,7 +154,7 @@ func freshPeer(wherry *peer) *peer {
 // a fresh one.
 func growthRow(at places, images int) row {
 	elsewhere := func(p *peer, args ...string) []string {
-		return p.cmd(append([]string{"--root", filepath.Join(at.dir, "fresh")}, args...)...)
+		return p.cmd(append([]string{"--root", filepath.Join(at.home("wherry"), "fresh")}, args...)...)
 	}
 	return row{
 		name: "growth", title: fmt.Sprintf("the same run with 1000 containers and %d images", images), peers: []string{"wherry", fresh}, warm: true,

@@ -9,6 +9,22 @@ cd "$here/../.."
 go=${GO:-go}
 : "${TAGS:=$(sed -n 's/^TAGS *:= //p' Makefile)}"
 
+# own_disk NAME: a file system of its own for the home of a peer, as it would be on a machine that has only this one.
+own_disk() {
+  local disk=$BENCH_DIR/$1.img
+  truncate -s 12G "$disk"
+  if ! mkfs.ext4 -q -F "$disk" || ! mount -o loop "$disk" "$BENCH_DIR/home-$1"; then
+    rm -f "$disk"
+    echo "# no file system of its own for $1"
+  fi
+}
+drop_disks() {
+  local home
+  for home in "$BENCH_DIR"/home-*; do
+    if mountpoint -q "$home"; then umount -l "$home"; fi
+  done
+}
+
 if [ -z "${BENCH_DIR:-}" ]; then
   [ "$(id -u)" != 0 ] || apt_want "${BENCH_PACKAGES[@]}"
   base=/var/tmp
@@ -17,15 +33,19 @@ if [ -z "${BENCH_DIR:-}" ]; then
   CGO_ENABLED=0 "$go" build -trimpath -buildvcs=false -tags "$TAGS" -o "$BENCH_DIR/bench" ./test/bench # it goes into containers, too
   test/setup/image.sh busybox "$BENCH_DIR/busybox.tar"
   printf '[containers]\nlog_driver = "k8s-file"\n[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n' >"$BENCH_DIR/containers.conf"
-  mkdir -p "$BENCH_DIR"/{home,tiny,bundle/rootfs,crun,registry}
+  mkdir -p "$BENCH_DIR"/{home-wherry,home-podman,tiny,registry}
+  if [ "$(id -u)" = 0 ]; then own_disk wherry; own_disk podman; fi
+  mkdir -p "$BENCH_DIR/home-wherry/bundle/rootfs"
   ( cd "$BENCH_DIR/tiny" && for i in $(seq 0 $((${BENCH_IMAGES:-999} - 1))); do echo "$i" >number; tar cf "$i.tar" number; done )
   chmod -R a+rX "$BENCH_DIR"
   status=0
+  trap drop_disks EXIT
   if [ "$(id -u)" = 0 ]; then
     test/setup/enter.sh --as-root test/bench/run.sh || status=$?
   else
     test/setup/enter.sh test/bench/run.sh || status=$?
   fi
+  drop_disks
   chmod -R u+rwX "$BENCH_DIR" 2>/dev/null || true
   rm -rf "$BENCH_DIR" 2>/dev/null || bin/wherry unshare rm -rf "$BENCH_DIR"
   exit $status
