@@ -106,6 +106,13 @@ func (s *startup) holdConfig(feed *os.File, opts *monitor.SpawnOptions) {
 // mountRoot mounts the container's root file system in this thread's mount namespace. What `mount` keeps mounted is shown
 // there too: a read-write layer must not be mounted twice.
 func (s *startup) mountRoot(ctx context.Context, in *spec.Input) error {
+	img, err := s.image(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.emulate(img); err != nil {
+		return err
+	}
 	if held := s.e.heldMount(s.c.ID); held != "" {
 		return rootfs.Bind(held, in.Root)
 	}
@@ -118,12 +125,9 @@ func (s *startup) mountRoot(ctx context.Context, in *spec.Input) error {
 
 // rootSpec says what the container's root file system is made of.
 func (s *startup) rootSpec(ctx context.Context, in *spec.Input) (rootfs.Spec, error) {
-	img := s.c.image
-	if img == nil {
-		var err error
-		if img, err = s.e.images.Lookup(ctx, s.c.Image.ID); err != nil {
-			return rootfs.Spec{}, fmt.Errorf("image of container %q: %w", s.c.name(), err)
-		}
+	img, err := s.image(ctx)
+	if err != nil {
+		return rootfs.Spec{}, err
 	}
 	found, err := rootfs.Detect(ctx, s.e.dirs)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/wherry-containers/wherry/libpod/ociruntime"
 	"github.com/wherry-containers/wherry/libpod/spec"
+	"github.com/wherry-containers/wherry/pkg/binfmt"
 	"github.com/wherry-containers/wherry/pkg/cgroup"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
@@ -49,7 +50,10 @@ func (st *step) run(ctx context.Context) error {
 	if err := st.isolate(); err != nil {
 		return err
 	}
-	var err error
+	err := binfmt.Enable(st.Platform.GetArchitecture(), filepath.Join(st.dir, "binfmt"), st.h.rootless)
+	if err != nil {
+		return err
+	}
 	if st.facts, err = st.h.cgroup.For(cgroup.Want{ID: st.place.ID, Parent: st.parent()}); err != nil {
 		return err
 	}
