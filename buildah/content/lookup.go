@@ -81,7 +81,11 @@ func (v *View) Matches(name string, wildcards, follow bool) ([]Match, error) {
 		if err != nil {
 			return nil, err
 		}
-		return []Match{{e, path.Base(fixed)}}, nil
+		base := path.Base(fixed)
+		if !wildcards && strings.HasSuffix(name, "/.") {
+			base = "." // the directory goes where it is copied to, not into it
+		}
+		return []Match{{e, base}}, nil
 	}
 	base, err := v.lookup(v.top, fixed, follow)
 	if err != nil {

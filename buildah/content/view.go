@@ -207,8 +207,11 @@ func readEntry(dir int, name string, parent *Entry) (*Entry, error) {
 
 // OpenEntry opens the entry, whichever file has its place now, but never through a link.
 func (v *View) OpenEntry(e *Entry, flags int) (*os.File, error) {
+	if flags&unix.O_PATH == 0 {
+		flags |= unix.O_NONBLOCK | unix.O_NOCTTY // something else may have its place by now, and opening it must do nothing
+	}
 	how := unix.OpenHow{
-		Flags:   uint64(flags | unix.O_NOFOLLOW | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY),
+		Flags:   uint64(flags | unix.O_NOFOLLOW | unix.O_CLOEXEC),
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
 	}
 	name := e.rel()
