@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	_ "unsafe" // for go:linkname
 
 	"github.com/docker/cli/cli"
@@ -40,12 +42,13 @@ func elsewhere(ctx context.Context, env *cmdkit.Env, words []string) (bool, erro
 	if err != nil {
 		return true, err
 	}
-	c, err := connect(e)
+	line := &line{Endpoint: e}
+	c, err := connect(line)
 	if err != nil {
 		return true, err
 	}
 	defer c.Close()
-	return true, explain(e, carryOut(ctx, env, c, words))
+	return true, line.explain(carryOut(ctx, env, c, words))
 }
 
 // chosen is the service that the user wants.
@@ -76,9 +79,41 @@ func fromWish(w wish.Wish) (*endpoint.Endpoint, error) {
 	return endpoint.New(w.Address, w.Identity, config)
 }
 
+// line is the way to the service, and what was the matter with it last.
+type line struct {
+	*endpoint.Endpoint
+	mu   sync.Mutex
+	last error
+}
+
+func (l *line) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := l.DialContext(ctx, network, address)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last = err
+	return conn, err
+}
+
+// explain says with what the connection was that failed, and why: the client's library hides that.
+func (l *line) explain(err error) error {
+	if err == nil || !client.IsErrConnectionFailed(err) {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	cause := l.last
+	if cause == nil {
+		cause = err
+	}
+	for next := errors.Unwrap(cause); next != nil; next = errors.Unwrap(next) {
+		cause = next
+	}
+	return fmt.Errorf("cannot reach the service at %s: %v", l.Address, cause)
+}
+
 // connect makes a client of the service. It dials when it is used.
-func connect(e *endpoint.Endpoint) (*client.Client, error) {
-	return client.New(client.WithHost("http://wherry.service"), client.WithDialContext(e.DialContext), client.WithAPIVersionFromEnv(), client.WithUserAgent("wherry"))
+func connect(l *line) (*client.Client, error) {
+	return client.New(client.WithHost("http://wherry.service"), client.WithDialContext(l.dial), client.WithAPIVersionFromEnv(), client.WithUserAgent("wherry"))
 }
 
 // carryOut runs one command of the tree.
@@ -103,18 +138,6 @@ func carryOut(ctx context.Context, env *cmdkit.Env, c *client.Client, words []st
 	}
 	root.SetArgs(words)
 	return root.ExecuteContext(ctx)
-}
-
-// explain says with what the connection was that failed.
-func explain(e *endpoint.Endpoint, err error) error {
-	if err == nil || !client.IsErrConnectionFailed(err) {
-		return err
-	}
-	var cause error = err
-	for next := errors.Unwrap(cause); next != nil; next = errors.Unwrap(next) {
-		cause = next
-	}
-	return fmt.Errorf("cannot reach the service at %s: %v", e.Address, cause)
 }
 
 // names are the commands of the tree, as words.

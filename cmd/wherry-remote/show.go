@@ -28,11 +28,13 @@ type contextRow struct {
 	Description    string
 	DockerEndpoint string
 	Error          string
+
+	Shown string `json:"-"` // the name, with a star at the one in use
 }
 
 // Headings are Docker's.
 func (contextRow) Headings() map[string]string {
-	return map[string]string{"DockerEndpoint": "DOCKER ENDPOINT"}
+	return map[string]string{"DockerEndpoint": "DOCKER ENDPOINT", "Shown": "NAME"}
 }
 
 // connectionRow is a row of `system connection ls`, with Podman's fields.
@@ -66,7 +68,10 @@ func (verbs) List(_ context.Context, env *cmdkit.Env, opts remote.ListOptions) e
 	}
 	rows := make([]contextRow, len(list))
 	for i, s := range list {
-		rows[i] = contextRow{Current: s.name == current, Name: s.name, Description: s.description, DockerEndpoint: s.endpoint.Host}
+		rows[i] = contextRow{Current: s.name == current, Name: s.name, Description: s.description, DockerEndpoint: s.endpoint.Host, Shown: s.name}
+		if s.name == current {
+			rows[i].Shown += " *"
+		}
 		if err := broken[s.name]; err != nil {
 			rows[i].Error = err.Error()
 		}
@@ -74,7 +79,7 @@ func (verbs) List(_ context.Context, env *cmdkit.Env, opts remote.ListOptions) e
 			rows[i].DockerEndpoint = w.Address
 		}
 	}
-	return env.Print(rows, opts.Format, "{{.Name}}{{if .Current}} *{{end}}\t{{.Description}}\t{{.DockerEndpoint}}\t{{.Error}}")
+	return env.Print(rows, opts.Format, "{{.Shown}}\t{{.Description}}\t{{.DockerEndpoint}}\t{{.Error}}")
 }
 
 // contextDoc is what `context inspect` shows, with Docker's fields.

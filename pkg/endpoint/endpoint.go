@@ -105,7 +105,9 @@ func (e *Endpoint) overTCP(u *url.URL) error {
 func (e *Endpoint) Dial(ctx context.Context) (net.Conn, error) { return e.dial(ctx) }
 
 // DialContext is Dial for HTTP clients, which have an address of their own.
-func (e *Endpoint) DialContext(ctx context.Context, _, _ string) (net.Conn, error) { return e.dial(ctx) }
+func (e *Endpoint) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
+	return e.dial(ctx)
+}
 
 // TLSFiles makes a configuration of PEM files; empty names are left out.
 func TLSFiles(verify bool, ca, cert, key string) (*tls.Config, error) {

@@ -17,3 +17,6 @@ var does = []string{
 
 // Does tells whether a service elsewhere can do a command.
 func Does(path string) bool { return slices.Contains(does, path) }
+
+// Commands are all of them.
+func Commands() []string { return slices.Clone(does) }
