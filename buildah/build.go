@@ -8,13 +8,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
-	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/session"
-	solvererr "github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/util/progress/progressui"
 	"golang.org/x/sync/errgroup"
 
@@ -49,7 +46,7 @@ func (b *Builder) Build(ctx context.Context, o option.Build) error {
 		return err
 	})
 	if err != nil {
-		return b.failed(err)
+		return b.failed(err, warnings)
 	}
 	return b.report(o, res.ExporterResponse, warnings)
 }
@@ -85,7 +82,8 @@ func (b *Builder) connected(ctx context.Context, req *request.Request, d option.
 		warnings, err = display.UpdateFrom(context.WithoutCancel(ctx), ch)
 		return err
 	})
-	return warnings, group.Wait()
+	err = group.Wait()
+	return warnings, err
 }
 
 // progressTo is where progress is shown.
@@ -111,30 +109,6 @@ func newDisplay(out io.Writer, d option.Display) (progressui.Display, error) {
 	}
 	return display, nil
 }
-
-// failed shows the lines of the Dockerfile that an error is about, and puts the error into one line. The status is that
-// of the command that failed.
-func (b *Builder) failed(err error) error {
-	for _, s := range solvererr.Sources(err) {
-		if err := s.Print(b.cfg.Err); err != nil {
-			break
-		}
-	}
-	text := err.Error()
-	for _, noise := range []string{"failed to solve: ", "failed to receive status: ", "rpc error: code = Unknown desc = "} {
-		text = strings.ReplaceAll(text, noise, "")
-	}
-	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' }), "; ")
-	plain := errdefs.New(errdefs.ErrInvalid, "%s", text)
-	var exit *gwpb.ExitError
-	if errors.As(err, &exit) && exit.ExitCode > 0 && exit.ExitCode < 256 {
-		return &errdefs.ExitError{Code: int(exit.ExitCode), Err: plain}
-	}
-	return &errdefs.ExitError{Code: exitFailed, Err: plain}
-}
-
-// exitFailed is the status of a build that failed for another reason than a command, as Docker and Podman have it.
-const exitFailed = 1
 
 // report says what became of the build where the user wants to have it.
 func (b *Builder) report(o option.Build, res map[string]string, warnings []client.VertexWarning) error {

@@ -69,7 +69,7 @@ func parseCall(text string) (*call, error) {
 func (b *Builder) call(ctx context.Context, req *request.Request, o option.Build, c *call) error {
 	var answer map[string][]byte
 	frontend := req.Solve.Frontend
-	_, err := b.connected(ctx, req, option.Display{Quiet: true}, func(ctx context.Context, cl *client.Client, ch chan *client.SolveStatus) error {
+	warnings, err := b.connected(ctx, req, option.Display{Quiet: true}, func(ctx context.Context, cl *client.Client, ch chan *client.SolveStatus) error {
 		_, err := cl.Build(ctx, req.Solve, "wherry", func(ctx context.Context, g gateway.Client) (*gateway.Result, error) {
 			attrs := maps.Clone(g.BuildOpts().Opts)
 			attrs["requestid"] = "frontend." + c.name
@@ -83,7 +83,7 @@ func (b *Builder) call(ctx context.Context, req *request.Request, o option.Build
 		return err
 	})
 	if err != nil {
-		return b.failed(err)
+		return b.failed(err, warnings)
 	}
 	return c.print(b.cfg.Out, answer, o)
 }

@@ -70,7 +70,7 @@ func (e *execOp) inputs() []InputKey {
 		}
 		sel := path.Join("/", m.Selector)
 		whole := sel == "/"
-		reads := m.Output == int64(pb.SkipOutput) || m.Readonly
+		reads := !makes(m) || m.Readonly
 		if !reads && !whole || m.Dest == pb.RootMount && m.ContentCache == pb.MountContentCache_DEFAULT || m.ContentCache == pb.MountContentCache_OFF {
 			u.byKey = true
 		}
@@ -183,7 +183,7 @@ func (e *execOp) bind(ctx context.Context, p *places, i int, m *pb.Mount, in *tr
 	if err != nil {
 		return "", err
 	}
-	if m.Output >= 0 {
+	if makes(m) {
 		p.outputs[i] = d
 	}
 	return d.Root(), nil
@@ -193,7 +193,7 @@ func (e *execOp) bind(ctx context.Context, p *places, i int, m *pb.Mount, in *tr
 func (e *execOp) commit(ctx context.Context, s Surroundings, p *places, inputs []*tree.Tree) ([]*tree.Tree, error) {
 	var outputs []*tree.Tree
 	for i, m := range e.op.Mounts {
-		if m.Output < 0 {
+		if !makes(m) {
 			continue
 		}
 		var out *tree.Tree

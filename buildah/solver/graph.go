@@ -186,12 +186,14 @@ func outputs(op *pb.Op) int {
 	switch o := op.Op.(type) {
 	case *pb.Op_Exec:
 		last = -1
-		for _, m := range o.Exec.Mounts {
-			last = max(last, m.Output)
+		for _, m := range o.Exec.GetMounts() {
+			if makes(m) {
+				last = max(last, m.Output)
+			}
 		}
 	case *pb.Op_File:
 		last = -1
-		for _, a := range o.File.Actions {
+		for _, a := range o.File.GetActions() {
 			last = max(last, a.Output)
 		}
 	}

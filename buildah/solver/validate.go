@@ -68,10 +68,10 @@ func validateExec(e *pb.ExecOp, inputs int) error {
 			return errors.New("mount of an input that is not there")
 		}
 		root = root || m.Dest == pb.RootMount
-		if m.Output == int64(pb.SkipOutput) {
+		if !makes(m) {
 			continue
 		}
-		if m.Output < 0 || m.Output >= maxOutputs || outs[m.Output] || m.MountType != pb.MountType_BIND {
+		if m.Output < 0 || m.Output >= maxOutputs || outs[m.Output] {
 			return fmt.Errorf("mount %s with invalid output %d", m.Dest, m.Output)
 		}
 		outs[m.Output] = true
@@ -80,6 +80,11 @@ func validateExec(e *pb.ExecOp, inputs int) error {
 		return errors.New("no root mount")
 	}
 	return nil
+}
+
+// makes tells whether a mount is an output. In those of other types the field says nothing.
+func makes(m *pb.Mount) bool {
+	return m.MountType == pb.MountType_BIND && m.Output != int64(pb.SkipOutput)
 }
 
 func validateFile(f *pb.FileOp, inputs int) error {
