@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wherry-containers/wherry/libpod/record"
+	"github.com/wherry-containers/wherry/pkg/buildcache"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/recorddir"
 	"github.com/wherry-containers/wherry/pkg/steps"
@@ -28,7 +29,7 @@ type Problem struct {
 // kill or a crash may have left. It is safe beside other commands: what somebody holds the lock of is in the making.
 func (e *Engine) Check(ctx context.Context, opts CheckOptions) ([]Problem, error) {
 	k := &checker{e: e, opts: opts}
-	steps := []func(context.Context) error{k.records, k.names, k.runDirs, k.runtimeDirs, k.steps, k.mounts, k.volumes, k.volumePlaces, k.secretRecords, k.trash}
+	steps := []func(context.Context) error{k.records, k.names, k.runDirs, k.runtimeDirs, k.steps, k.builds, k.mounts, k.volumes, k.volumePlaces, k.secretRecords, k.trash}
 	if !opts.Quick {
 		steps = append(steps, k.images, k.layers)
 	}
@@ -179,6 +180,14 @@ func (k *checker) names(_ context.Context) error {
 func (k *checker) steps(context.Context) error {
 	for _, id := range steps.Left(k.e.dirs) {
 		k.report("build step "+shortID(id), "its builder was killed", func() error { return steps.Clear(k.e.dirs, id, k.e.networks().Detach) })
+	}
+	return nil
+}
+
+// builds checks for what killed builds have left in the build cache and among the layers.
+func (k *checker) builds(context.Context) error {
+	for _, l := range buildcache.Leftovers(k.e.dirs, true) {
+		k.report("build cache", "a killed build left "+l.What, l.Remove)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wherry-containers/wherry/libpod/record"
+	"github.com/wherry-containers/wherry/pkg/buildcache"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/store"
 )
@@ -77,6 +78,11 @@ func (k *checker) layers(ctx context.Context) error {
 			}
 		}
 	}
+	cached, cacheErr := buildcache.Needed(k.e.dirs)
+	for id := range cached {
+		used[id] = true
+	}
+	err = errors.Join(err, cacheErr)
 	orphans, orphanErr := k.e.images.Orphans(ctx, used, time.Now().Add(-k.opts.MaxAge))
 	if err = errors.Join(err, orphanErr); err != nil || len(orphans) == 0 {
 		return err

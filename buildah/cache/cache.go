@@ -6,8 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -92,16 +91,7 @@ func (c *Cache) Get(key digest.Digest) (*Record, error) {
 
 // there tells whether the layers' files are: a layer that a record names was complete, and goes as a whole.
 func (c *Cache) there(layers []string) bool {
-	for _, id := range layers {
-		_, err := os.Lstat(filepath.Join(c.dirs.Graph(), "overlay", id, "diff"))
-		if err != nil {
-			_, err = os.Lstat(filepath.Join(c.dirs.Graph(), "vfs", "dir", id))
-		}
-		if err != nil {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(layers, func(id string) bool { return !buildcache.LayerThere(c.dirs, id) })
 }
 
 // Put records what a step made. Its layers are complete by now.

@@ -13,6 +13,7 @@ import (
 	"github.com/containers/storage/pkg/archive"
 	"golang.org/x/sys/unix"
 
+	"github.com/wherry-containers/wherry/pkg/buildcache"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
 	"github.com/wherry-containers/wherry/pkg/rootfs"
 )
@@ -89,11 +90,8 @@ func (d *Draft) makePlace() error {
 	return nil
 }
 
-// draftsDir holds the drafts of drivers without staging directories.
-func (s *Store) draftsDir() string { return filepath.Join(s.dirs.Data, "build", "drafts") }
-
 func (d *Draft) makeOwnPlace() error {
-	dir := d.store.draftsDir()
+	dir := buildcache.DraftsDir(d.store.dirs)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}

@@ -77,7 +77,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := s.makePlace(); err != nil {
 		return nil, errors.Join(err, s.lease.Close())
 	}
-	return s, s.sweep()
+	return s, buildcache.Sweep(o.Dirs)
 }
 
 // Close unmounts what is still mounted and discards the drafts that were not committed. It may be called twice.

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/wherry-containers/wherry/pkg/buildcache"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/rootfs"
 )
@@ -201,7 +202,7 @@ func mount(ctx context.Context, spec rootfs.Spec) error {
 
 // makePlace makes the directory of this store's mount points, which lies on a tmpfs.
 func (s *Store) makePlace() error {
-	parent := filepath.Join(s.dirs.Run, "build")
+	parent := buildcache.RunDir(s.dirs)
 	if err := os.MkdirAll(parent, 0o700); err != nil {
 		return fmt.Errorf("make a place to mount layers: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/wherry-containers/wherry/pkg/buildcache"
 	"github.com/wherry-containers/wherry/pkg/image/list"
 	"github.com/wherry-containers/wherry/pkg/image/option"
 	"github.com/wherry-containers/wherry/pkg/store"
@@ -53,7 +54,7 @@ func (s *Session) pruneLocked(ctx context.Context, filter list.Filter, opts opti
 	var out Pruned
 	for i := range images {
 		img := &images[i]
-		if opts.Layers || img.ReadOnly || (!all && !list.IsDangling(*img)) || len(usersOf(users, img.ID)) > 0 ||
+		if opts.Layers || img.ReadOnly || (!all && !list.IsDangling(*img)) || len(usersOf(users, img.ID)) > 0 || s.mounted(img.ID) ||
 			(!all && hasChild(images, img)) || !s.matches(filter, img) {
 			continue
 		}
@@ -133,7 +134,10 @@ func (s *Session) collectLayers(users []User) error {
 
 // neededLayers are the top layers of images and containers' layers. What lies below them has children and stays.
 func (s *Session) neededLayers(users []User) (map[string]bool, error) {
-	needed := map[string]bool{}
+	needed, err := buildcache.Needed(s.cfg.Dirs)
+	if err != nil {
+		return nil, err
+	}
 	images, err := s.store.Images()
 	if err != nil {
 		return nil, err

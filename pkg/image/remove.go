@@ -125,6 +125,9 @@ func (s *Session) delete(ctx context.Context, img *store.Image, name string, opt
 		fmt.Fprintf(s.cfg.Err, "Image %s stays without a name until container %s is removed\n", img.ID[:12], mine[0])
 		return s.untag(img.ID, img.Names)
 	}
+	if s.mounted(img.ID) {
+		return errMounted(name)
+	}
 	if err := s.deleteStored(ctx, img); err != nil {
 		return err
 	}
@@ -155,7 +158,7 @@ func (s *Session) reportUntagged(names []string) {
 
 // deleteStored deletes the image and those of its layers that nothing else needs.
 func (s *Session) deleteStored(ctx context.Context, img *store.Image) error {
-	_, err := s.store.DeleteImage(img.ID, true)
+	err := s.deleteImage(img)
 	if err != nil && !errors.Is(err, storage.ErrLayerUnknown) && !errors.Is(err, storage.ErrNotAnImage) {
 		if errors.Is(err, storage.ErrImageUnknown) {
 			return errdefs.New(errdefs.ErrNotFound, "image %s was removed by another program", img.ID[:12])
@@ -192,7 +195,7 @@ func (s *Session) deleteParents(ctx context.Context, child *store.Image, users [
 	}
 	for i := range images {
 		p := &images[i]
-		if len(p.Names) > 0 || p.ReadOnly || len(usersOf(users, p.ID)) > 0 || p.TopLayer() == "" ||
+		if len(p.Names) > 0 || p.ReadOnly || len(usersOf(users, p.ID)) > 0 || s.mounted(p.ID) || p.TopLayer() == "" ||
 			!slices.Contains(child.Layers[1:], p.TopLayer()) || hasChild(images, p) {
 			continue
 		}

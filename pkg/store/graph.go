@@ -59,6 +59,7 @@ type layerRecord struct {
 	ID     string         `json:"id"`
 	Parent string         `json:"parent"`
 	Size   int64          `json:"diff-size"`
+	DiffID string         `json:"diff-digest"`
 	Flags  map[string]any `json:"flags"`
 	Made   time.Time      `json:"created"`
 }
