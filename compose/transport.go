@@ -32,16 +32,11 @@ func newTransport(handler func() (http.Handler, error)) *transport {
 // client returns Docker's client over the transport. Commands that ask for nothing never make the handler.
 func (t *transport) client() (*client.Client, error) {
 	return client.New(
-		client.WithHTTPClient(&http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: maxIdle}}),
 		client.WithHost("unix:///wherry"), // only a name: dial goes where it goes
 		client.WithDialContext(t.dial),
-		client.WithScheme("http"),
 		client.WithUserAgent("compose"),
 	)
 }
-
-// maxIdle keeps the connections of as many parallel requests as Compose makes: one costs two descriptors, a new one more.
-const maxIdle = 32
 
 // dial makes a connection to the handler.
 func (t *transport) dial(ctx context.Context, _, _ string) (net.Conn, error) {
