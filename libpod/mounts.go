@@ -54,6 +54,12 @@ func (s *startup) mounts(ctx context.Context, in *spec.Input) ([]specs.Mount, er
 }
 
 func (s *startup) bindMount(ctx context.Context, m record.Mount, root string) (specs.Mount, error) {
+	if isDockerSocket(m.Source) {
+		var err error
+		if m.Source, err = s.e.dockerSocket(m); err != nil {
+			return specs.Mount{}, err
+		}
+	}
 	info, err := os.Stat(m.Source)
 	if errors.Is(err, fs.ErrNotExist) && m.MakeSource {
 		if err = os.MkdirAll(m.Source, 0o755); err != nil {

@@ -20,6 +20,7 @@ type StatsOptions struct {
 	All        bool          // without Containers: also those that do not run
 	Once       bool          // one look, then the end
 	Interval   time.Duration // between two looks; with Once how long the one takes, 0: a moment
+	Interfaces bool          // Stat.Interfaces too
 }
 
 // Stat is what one container uses. A part that is not Known could not be found out; all of one that does not run is zero.
@@ -35,8 +36,9 @@ type Stat struct {
 	Group      cgroup.Usage
 	NetIn      uint64 // bytes, all interfaces but the loopback
 	NetOut     uint64
-	KnownNet   bool   // the container has a network of its own
-	TotalLimit uint64 // bytes of memory: the container's limit or what the machine has
+	KnownNet   bool               // the container has a network of its own
+	Interfaces map[string]Traffic // with StatsOptions.Interfaces
+	TotalLimit uint64             // bytes of memory: the container's limit or what the machine has
 }
 
 // glance is how long one look takes when nobody says: long enough to see what each container does at this moment (the
@@ -213,7 +215,11 @@ func (s *statistics) readRunning(m *measured) {
 		m.TotalLimit = min(m.Group.Limit, s.machine)
 	}
 	if m.ownNet {
-		m.NetIn, m.NetOut, m.KnownNet = traffic(cgroup.ReadFile("/proc/"+strconv.Itoa(m.pid)+"/net/dev", s.buf))
+		text := cgroup.ReadFile("/proc/"+strconv.Itoa(m.pid)+"/net/dev", s.buf)
+		m.NetIn, m.NetOut, m.KnownNet = traffic(text)
+		if s.opts.Interfaces {
+			m.Interfaces = interfaces(text)
+		}
 	}
 }
 

@@ -13,6 +13,27 @@ import (
 // Top lists the processes of a running container: a heading and a row each. Without words, or with Podman's descriptors
 // (user, pid, args, ...), /proc is read; words that begin with a dash are options of the host's ps.
 func (e *Engine) Top(ctx context.Context, ref string, words []string) ([][]string, error) {
+	pids, err := e.processes(ref)
+	if err != nil {
+		return nil, err
+	}
+	if len(words) > 0 && strings.HasPrefix(words[0], "-") {
+		return psOfHost(ctx, words, pids)
+	}
+	return describe(words, pids)
+}
+
+// TopHost is Top by the host's ps with the given arguments, which need no dash: aux.
+func (e *Engine) TopHost(ctx context.Context, ref string, args []string) ([][]string, error) {
+	pids, err := e.processes(ref)
+	if err != nil {
+		return nil, err
+	}
+	return psOfHost(ctx, args, pids)
+}
+
+// processes are the pids of all that runs in the container that ref names.
+func (e *Engine) processes(ref string) ([]int, error) {
 	id, err := e.resolve(ref)
 	if err != nil {
 		return nil, err
@@ -24,14 +45,7 @@ func (e *Engine) Top(ctx context.Context, ref string, words []string) ([][]strin
 	if !c.running() {
 		return nil, errdefs.New(errdefs.ErrState, "container %q is not running (wherry start %s starts it)", c.name(), c.name())
 	}
-	pids, err := c.processes()
-	if err != nil {
-		return nil, err
-	}
-	if len(words) > 0 && strings.HasPrefix(words[0], "-") {
-		return psOfHost(ctx, words, pids)
-	}
-	return describe(words, pids)
+	return c.processes()
 }
 
 // processes are the pids of all that runs in a container: what its control group holds, or, without one, what is in its

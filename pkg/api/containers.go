@@ -34,6 +34,16 @@ func containerRoutes() []route {
 		{method: post, pattern: "/containers/{id}/attach", handle: (*Server).containerAttach},
 		{method: get, pattern: "/containers/{id}/attach/ws", handle: (*Server).containerAttachSocket},
 		{method: post, pattern: "/containers/{id}/resize", handle: (*Server).containerResize},
+		{method: post, pattern: "/containers/{id}/update", handle: (*Server).containerUpdate},
+		{method: get, pattern: "/containers/{id}/top", handle: (*Server).containerTop},
+		{method: get, pattern: "/containers/{id}/stats", handle: (*Server).containerStats},
+		{method: get, pattern: "/containers/{id}/changes", handle: (*Server).containerChanges},
+		{method: get, pattern: "/containers/{id}/export", handle: (*Server).containerExport},
+		{method: http.MethodHead, pattern: "/containers/{id}/archive", handle: (*Server).archiveHead},
+		{method: get, pattern: "/containers/{id}/archive", handle: (*Server).archiveGet},
+		{method: http.MethodPut, pattern: "/containers/{id}/archive", handle: (*Server).archivePut},
+		{method: get, pattern: "/containers/{id}/checkpoints", handle: (*Server).checkpoints},
+		{method: post, pattern: "/containers/{id}/checkpoints", handle: (*Server).checkpoints},
 	}
 }
 
