@@ -190,10 +190,13 @@ func TestStatusAndGC(t *testing.T) {
 	keep, keepNS := r.attachment("keep")
 	keep.CapabilityArgs = map[string]any{"ips": []string{"10.206.0.5/29"}, "mac": "02:00:00:00:00:05"}
 	stale, _ := r.attachment("stale")
-	for _, rc := range []*libcni.RuntimeConf{keep, stale} {
-		if _, err := r.lib.AddNetworkList(ctx, r.list, rc); err != nil {
-			t.Fatal(err)
-		}
+	if _, err := r.lib.AddNetworkList(ctx, r.list, keep); err != nil {
+		t.Fatal(err)
+	}
+	// The runtime that GC is called by knows nothing of it: else libcni would DEL it first.
+	other := libcni.NewCNIConfigWithCacheDir(r.lib.Path, t.TempDir(), nil)
+	if _, err := other.AddNetworkList(ctx, r.list, stale); err != nil {
+		t.Fatal(err)
 	}
 	if have := addresses(t, keepNS, "eth0"); !slices.Equal(have, []string{"10.206.0.5/29"}) {
 		t.Errorf("asked for 10.206.0.5, has %v", have)
