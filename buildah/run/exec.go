@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -144,16 +143,12 @@ func (st *step) execute(ctx context.Context, bundle string) error {
 	return st.result(code, nil)
 }
 
-// notRun is the end of a command that could not be executed; the output says why, as that of a shell would.
+// notRun is the end of a command that could not be executed. The runtime has written why to the output.
 func (st *step) notRun(cause error) error {
-	text := cause.Error()
-	if name := st.Meta.Args[0]; !strings.Contains(text, name) {
-		text = fmt.Sprintf("%s: %s", name, text)
+	if name := st.Meta.Args[0]; !strings.Contains(cause.Error(), name) {
+		cause = fmt.Errorf("%s: %w", name, cause)
 	}
-	if st.Stderr != nil {
-		io.WriteString(st.Stderr, text+"\n")
-	}
-	return st.result(errdefs.ExitCode(cause), errors.New(text))
+	return st.result(errdefs.ExitCode(cause), cause)
 }
 
 // result is the step's own for an exit status.

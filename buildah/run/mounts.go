@@ -112,11 +112,7 @@ func (st *step) secret(i int, m Mount) (string, error) {
 	if err := os.Chown(name, int(m.UID), int(m.GID)); err != nil {
 		return "", err
 	}
-	mode := m.Mode.Perm()
-	if mode == 0 {
-		mode = 0o400
-	}
-	return name, os.Chmod(name, mode)
+	return name, os.Chmod(name, m.Mode.Perm())
 }
 
 // pin binds what is at path inside root to a place of ours. The kernel resolves the path once, and no link, however it is

@@ -50,7 +50,7 @@ func TestStatus(t *testing.T) {
 		s := sh("")
 		s.Meta.Args = []string{name}
 		out, err := b.try(s)
-		if !errors.As(err, &exit) || exit.Code != code || !strings.Contains(out, name) {
+		if !errors.As(err, &exit) || exit.Code != code || !strings.Contains(err.Error(), name) || strings.Count(out, "\n") > 1 {
 			t.Errorf("%s: %v, output %q", name, err, out)
 		}
 	}
