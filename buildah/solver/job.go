@@ -87,7 +87,7 @@ func (j *Job) addLocked(v *Vertex) {
 	for _, in := range v.Inputs {
 		j.addLocked(in.Vertex)
 	}
-	j.states[v.Digest] = &state{job: j, v: v, step: newStep(j.Progress, v), fresh: v.Metadata.GetIgnoreCache(), op: j.worker.op(v)}
+	j.states[v.Digest] = &state{job: j, v: v, step: newStep(j.Progress, v), fresh: v.Metadata.GetIgnoreCache(), op: j.worker.op(v), busy: make(chan struct{})}
 }
 
 func (j *Job) state(v *Vertex) *state {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	solvererr "github.com/moby/buildkit/solver/errdefs"
@@ -32,6 +33,9 @@ type state struct {
 	step  *step
 	fresh bool // do not use what is there
 	begun bool // somebody has asked for it
+
+	busy     chan struct{} // closed when something is made for it
+	busyOnce sync.Once
 
 	keyOnce  once[Key]
 	lookOnce once[looked]
@@ -167,24 +171,53 @@ func (s *state) record(l looked) cache.Record {
 	return rec
 }
 
-// lookAtInputs looks at all inputs side by side.
+// lookAtInputs looks at all inputs side by side. When one of them turns out to need work before its key is known, the
+// others that are not there are begun too: this vertex will hardly be found without them, and its turn would come late.
 func (s *state) lookAtInputs(ctx context.Context) ([]looked, error) {
 	inputs := make([]looked, len(s.v.Inputs))
 	group, ctx := errgroup.WithContext(ctx)
-	for i, in := range s.v.Inputs {
+	all := make(chan struct{})
+	defer close(all)
+	for i, edge := range s.v.Inputs {
+		in := s.job.state(edge.Vertex)
+		s.job.work.Go(func() { in.watch(s, all) })
 		group.Go(func() (err error) {
-			inputs[i], err = s.job.state(in.Vertex).look(ctx)
+			if inputs[i], err = in.look(ctx); err == nil && inputs[i].outputs == nil && !isSource(in.v) {
+				s.job.work.Go(func() { in.startWith(s, all) })
+			}
 			return err
 		})
 	}
 	return inputs, group.Wait()
 }
 
+// watch tells above when there is work for s, until end.
+func (s *state) watch(above *state, end <-chan struct{}) {
+	select {
+	case <-s.busy:
+		above.work()
+	case <-end:
+	}
+}
+
+// startWith begins to make s when there is work for above, unless end comes first.
+func (s *state) startWith(above *state, end <-chan struct{}) {
+	select {
+	case <-above.busy:
+		s.startTrees()
+	case <-end:
+	}
+}
+
+// work says that something is made for this vertex.
+func (s *state) work() { s.busyOnce.Do(func() { close(s.busy) }) }
+
 // startMissing begins to make the inputs that are not there: this vertex' content key asks for one of them, and most
 // probably it will have to be made itself, for which it needs the others too.
 func (s *state) startMissing(inputs []looked) {
 	for i, in := range s.v.Inputs {
 		if inputs[i].outputs == nil && !isSource(in.Vertex) {
+			s.work()
 			s.job.state(in.Vertex).startTrees()
 		}
 	}
