@@ -13,6 +13,7 @@ import (
 	"github.com/moby/buildkit/util/entitlements"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/wherry-containers/wherry/buildah/source"
 	"github.com/wherry-containers/wherry/buildah/tree"
 )
 
@@ -30,6 +31,7 @@ type Job struct {
 
 	mu      sync.Mutex
 	states  map[digest.Digest]*state
+	memo    source.Memo
 	release []func()
 }
 

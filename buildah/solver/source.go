@@ -46,7 +46,7 @@ func (o *sourceOp) Run(ctx context.Context, s Surroundings, _ []*tree.Tree) ([]*
 func (j *Job) sources() *source.Env {
 	w := j.worker
 	return &source.Env{
-		Dirs: w.Dirs, Session: j.Session, Sessions: w.Sessions, Local: w.Local, Image: w.Image, Getenv: w.Getenv, Hold: j.atEnd,
+		Dirs: w.Dirs, Session: j.Session, Sessions: w.Sessions, Local: w.Local, Image: w.Image, Getenv: w.Getenv, Hold: j.atEnd, Memo: &j.memo,
 		OwnLogins: w.Own != nil && slices.ContainsFunc(session.AllSessionIDs(j.Session), w.Own),
 	}
 }

@@ -57,3 +57,26 @@ func (l *layerProgress) blob(b image.Blob) {
 	l.begun[b.Digest] = st
 	_ = l.w.Write(b.Digest, st)
 }
+
+// byteCount shows how much has come.
+type byteCount struct {
+	w    progress.Writer
+	id   string
+	st   progress.Status
+	told time.Time
+}
+
+func showBytes(ctx context.Context, id string, total int64) *byteCount {
+	w, _, _ := progress.NewFromContext(ctx)
+	now := time.Now()
+	return &byteCount{w: w, id: id, st: progress.Status{Action: "downloading", Total: int(max(total, 0)), Started: &now}}
+}
+
+func (b *byteCount) Write(p []byte) (int, error) {
+	b.st.Current += len(p)
+	if now := time.Now(); now.Sub(b.told) > 100*time.Millisecond {
+		b.told = now
+		_ = b.w.Write(b.id, b.st)
+	}
+	return len(p), nil
+}

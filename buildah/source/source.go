@@ -38,6 +38,7 @@ type Env struct {
 	Local func(session, name string) (dir string, ok bool)
 	Image image.Config         // for pulls; its Watch is the source's own
 	Hold  func(release func()) // called with what is to be done when the build is over
+	Memo  *Memo                // of the build; nil: each step asks anew
 	// OwnLogins: whoever builds is this process' user, so that his log-ins are known here better than through the session.
 	OwnLogins bool
 	// Getenv is the environment of whoever builds, for git and proxies.
@@ -53,6 +54,8 @@ func Identify(op *pb.SourceOp, p *pb.Platform) (Source, error) {
 	switch scheme {
 	case "local":
 		return newLocal(rest, op.Attrs)
+	case "http", "https":
+		return newDownload(op.Identifier, op.Attrs)
 	case "docker-image":
 		return newImage(rest, op.Attrs, p)
 	}
