@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/wherry-containers/wherry/libpod/record"
+	"github.com/wherry-containers/wherry/pkg/buildcache"
 	"github.com/wherry-containers/wherry/pkg/store"
 )
 
@@ -13,6 +14,7 @@ type Usage struct {
 	Images     []ImageUsage
 	Containers []Summary // with sizes
 	Volumes    []VolumeUsage
+	BuildCache []*buildcache.Entry
 }
 
 // ImageUsage is one image and how much of it is its own.
@@ -43,7 +45,11 @@ func (e *Engine) Usage(ctx context.Context) (*Usage, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &Usage{Containers: rows, Images: imageUsage(images, rows)}
+	cache, err := buildcache.List(ctx, e.dirs)
+	if err != nil {
+		return nil, err
+	}
+	u := &Usage{BuildCache: cache, Containers: rows, Images: imageUsage(images, rows)}
 	uses := map[string]int{}
 	for i := range rows {
 		for _, source := range slices.Compact(slices.Sorted(slices.Values(rows[i].Mounts))) {

@@ -42,6 +42,7 @@ func (j *job) archive(ctx context.Context) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer a.close()
 	if err := j.dated(&a.desc); err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/klauspost/compress/zstd"
@@ -123,6 +124,7 @@ type packedLayer struct {
 	Desc   ocispecs.Descriptor
 	DiffID digest.Digest
 	path   string
+	file   *os.File // open, so that a prune of the build cache does no harm
 }
 
 // packedSet are packed layers by their digest.
@@ -145,14 +147,17 @@ func (e *Exporter) pack(ctx context.Context, list []layerInfo, c compression) ([
 func (e *Exporter) packed(ctx context.Context, l layerInfo, c compression) (packedLayer, error) {
 	dir := buildcache.BlobsDir(e.o.Dirs)
 	p := packedLayer{path: filepath.Join(dir, c.name(l.diffID))}
-	err := buildcache.Locked(ctx, e.o.Dirs, "blob-"+c.name(l.diffID), func() error {
-		if p.read() {
-			return nil
+	err := buildcache.Locked(ctx, e.o.Dirs, "blob-"+c.name(l.diffID), func() (err error) {
+		if !p.read() {
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				return err
+			}
+			if err := e.write(ctx, &p, l, c); err != nil {
+				return err
+			}
 		}
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
-		}
-		return e.write(ctx, &p, l, c)
+		p.file, err = os.Open(p.path)
+		return err
 	})
 	if err != nil {
 		return p, fmt.Errorf("pack layer %s: %w", l.diffID, err)
@@ -168,7 +173,12 @@ func (p *packedLayer) read() bool {
 		return false
 	}
 	info, err := os.Stat(p.path)
-	return err == nil && info.Size() == p.Desc.Size && p.Desc.Digest.Validate() == nil
+	if err != nil || info.Size() != p.Desc.Size || p.Desc.Digest.Validate() != nil {
+		return false
+	}
+	now := time.Now()
+	os.Chtimes(p.path, now, now) // of the last use
+	return true
 }
 
 // write packs a layer. The blob has its name only when it is whole.

@@ -19,6 +19,9 @@ func (j *job) assemblePacked(ctx context.Context) (*assembled, error) {
 			for i, p := range packed {
 				desc := p.Desc
 				desc.MediaType = j.settings.compression.of(list[i]).mediaType(j.oci())
+				if other, ok := set[desc.Digest]; ok {
+					other.file.Close() // the same layer twice
+				}
 				out, set[desc.Digest] = append(out, desc), p
 			}
 			return nil
@@ -26,6 +29,7 @@ func (j *job) assemblePacked(ctx context.Context) (*assembled, error) {
 		return out, err
 	})
 	if err != nil {
+		(&assembled{packed: set}).close()
 		return nil, err
 	}
 	a.packed = set

@@ -44,11 +44,7 @@ func (p *provider) ReaderAt(_ context.Context, desc ocispecs.Descriptor) (conten
 	if !ok {
 		return nil, fmt.Errorf("blob %s: %w", desc.Digest, cerrdefs.ErrNotFound)
 	}
-	f, err := os.Open(layer.path)
-	if err != nil {
-		return nil, err
-	}
-	return &readerAt{ReaderAt: f, size: layer.Desc.Size, close: f.Close}, nil
+	return &readerAt{ReaderAt: layer.file, size: layer.Desc.Size, close: func() error { return nil }}, nil
 }
 
 // Info says how large a blob is.
@@ -82,15 +78,29 @@ func (p *provider) layout(dir string, index []byte) error {
 		faults = append(faults, os.WriteFile(blobs+d.Encoded(), data, 0o600))
 	}
 	for d, layer := range p.files {
-		err := os.Link(layer.path, blobs+d.Encoded())
-		if errors.Is(err, os.ErrExist) {
-			err = nil
-		} else if err != nil {
-			err = os.Symlink(layer.path, blobs+d.Encoded())
+		if err := os.Link(layer.path, blobs+d.Encoded()); err != nil { // pruned meanwhile
+			faults = append(faults, copyFile(layer, blobs+d.Encoded()))
 		}
-		faults = append(faults, err)
 	}
 	faults = append(faults, os.WriteFile(dir+"/index.json", index, 0o600),
 		os.WriteFile(dir+"/oci-layout", []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o600))
+	return errors.Join(faults...)
+}
+
+func copyFile(layer packedLayer, path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, io.NewSectionReader(layer.file, 0, layer.Desc.Size))
+	return errors.Join(err, f.Close())
+}
+
+// close gives the packed layers back.
+func (a *assembled) close() error {
+	var faults []error
+	for _, layer := range a.packed {
+		faults = append(faults, layer.file.Close())
+	}
 	return errors.Join(faults...)
 }

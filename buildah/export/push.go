@@ -19,6 +19,7 @@ func (j *job) push(ctx context.Context) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer a.close()
 	dir, err := j.o.Images.WorkDir("push-")
 	if err != nil {
 		return nil, err

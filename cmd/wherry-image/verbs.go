@@ -18,7 +18,7 @@ import (
 func verbs() *image.Verbs {
 	return &image.Verbs{
 		Pull: pull, Push: push, Load: load, Save: save, Import: importTar, Remove: remove, Tag: tag, Untag: untag,
-		Prune: prune, Search: search, Login: login, Logout: logout, Commit: commit,
+		Prune: prune, PruneBuild: pruneBuild, Search: search, Login: login, Logout: logout, Commit: commit,
 	}
 }
 

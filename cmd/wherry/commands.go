@@ -134,12 +134,15 @@ func groups() []cmdkit.Entry {
 			{Names: "mount", New: image.Mount},
 			{Names: "unmount umount", New: image.Unmount},
 		}, also(imageVerbs(), "images", "rmi", "login", "logout"), later("scp", "sign", "tree", "trust"))},
-		{Names: "builder", Group: "Build images", Sub: append([]cmdkit.Entry{
+		{Names: "builder", Group: "Build images", Sub: []cmdkit.Entry{
 			{Names: "build", New: build.Build, Also: true, Place: cmdkit.Builder},
-		}, later("prune")...)},
+			{Names: "prune", New: image.PruneBuild, Place: far},
+		}},
 		{Names: "buildx", Group: "Build images, by Docker's newer name", Sub: append([]cmdkit.Entry{
 			{Names: "build b", New: build.Build, Also: true, Place: cmdkit.Builder},
-		}, later("bake", "create", "du", "history", "imagetools", "inspect", "ls", "prune", "rm", "stop", "use", "version")...)},
+			{Names: "du", New: build.DiskUsage},
+			{Names: "prune", New: image.PruneBuild, Place: far},
+		}, later("bake", "create", "history", "imagetools", "inspect", "ls", "rm", "stop", "use", "version")...)},
 		{Names: "volume", Group: "Work on volumes", Sub: slices.Concat([]cmdkit.Entry{
 			{Names: "create", New: volume.Create},
 			{Names: "ls list", New: volume.List},

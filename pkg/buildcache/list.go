@@ -30,6 +30,7 @@ type Entry struct {
 	LastUsed    time.Time
 	Uses        int
 	Size        int64 // of the layers that are its own, and no other entry's
+	Private     int64 // of those that no image has
 	InUse       bool  // by a build that runs
 	Shared      bool  // its layers are those of images, too: without it nothing would be free
 
@@ -37,8 +38,15 @@ type Entry struct {
 	paths  []string // what is removed with it, of cache directories and packed layers
 }
 
-// Reclaimable tells whether the entry can go, and gives back its room.
-func (e *Entry) Reclaimable() bool { return !e.InUse && !e.Shared }
+// IsEmpty tells whether no build has left anything.
+func IsEmpty(d layout.Dirs) bool {
+	for _, dir := range []string{recordsDir(d), MountsDir(d), BlobsDir(d)} {
+		if entries, _ := os.ReadDir(dir); len(entries) > 0 {
+			return false
+		}
+	}
+	return true
+}
 
 // HasLayers tells whether the entry's room is that of layers, which others may need, too.
 func (e *Entry) HasLayers() bool { return e.record != nil }
@@ -107,6 +115,9 @@ func (c *contents) addRecords(records []*Record) {
 			switch owner := owners[id]; {
 			case owner == r:
 				e.Size += c.uses[id].Size
+				if !c.uses[id].ByImage {
+					e.Private += c.uses[id].Size
+				}
 				e.Shared = e.Shared && c.uses[id].ByImage
 			case !slices.Contains(e.Parents, ids[owner]):
 				e.Parents = append(e.Parents, ids[owner])
@@ -153,6 +164,7 @@ func mountEntry(d layout.Dirs, m Mount) *Entry {
 		e.Description = "cache directory " + m.ID
 	}
 	e.Size = treeSize(filepath.Join(place, "data"))
+	e.Private = e.Size
 	if f, err := os.Open(place); err == nil {
 		e.InUse = errors.Is(TryFlock(f, unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK)
 		f.Close()
@@ -181,7 +193,7 @@ func blobEntries(d layout.Dirs) ([]*Entry, error) {
 		path := filepath.Join(BlobsDir(d), f.Name())
 		sum := sha256.Sum256([]byte(f.Name()))
 		list = append(list, &Entry{ID: hex.EncodeToString(sum[:])[:idLength], Kind: KindInternal, Description: "packed layer " + describeBlob(path),
-			Created: info.ModTime(), LastUsed: info.ModTime(), Uses: 1, Size: info.Size(), paths: []string{path + ".json", path}})
+			Created: info.ModTime(), LastUsed: info.ModTime(), Uses: 1, Size: info.Size(), Private: info.Size(), paths: []string{path + ".json", path}})
 	}
 	return list, nil
 }
@@ -217,9 +229,9 @@ func treeSize(dir string) int64 {
 // room of the cache's.
 func Total(entries []*Entry) (total, reclaimable int64) {
 	for _, e := range entries {
-		total += e.Size
-		if e.Reclaimable() {
-			reclaimable += e.Size
+		total += e.Private
+		if !e.InUse {
+			reclaimable += e.Private
 		}
 	}
 	return total, reclaimable

@@ -26,6 +26,9 @@ type Verbs struct {
 	Tag    func(ctx context.Context, env *cmdkit.Env, name string, names []string) error
 	Untag  func(ctx context.Context, env *cmdkit.Env, name string, names []string) error
 	Prune  func(ctx context.Context, env *cmdkit.Env, opts option.Prune) error
+	// PruneBuild prunes the build cache.
+	PruneBuild func(ctx context.Context, env *cmdkit.Env, opts option.PruneBuild) error
+
 	Search func(ctx context.Context, env *cmdkit.Env, term string, opts option.Search, format string) error
 	Login  func(ctx context.Context, env *cmdkit.Env, registry string, opts option.Login) error
 	Commit func(ctx context.Context, env *cmdkit.Env, container, name string, opts option.Commit) error

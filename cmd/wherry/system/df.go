@@ -11,6 +11,7 @@ import (
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
 	"github.com/wherry-containers/wherry/cmd/wherry/container"
 	"github.com/wherry-containers/wherry/libpod"
+	"github.com/wherry-containers/wherry/pkg/buildcache"
 	"github.com/wherry-containers/wherry/pkg/image/list"
 )
 
@@ -59,7 +60,8 @@ func diskUsage(ctx context.Context, env *cmdkit.Env, format string, verbose bool
 
 func summaryRows(u *libpod.Usage) []usageRow {
 	images, containers, volumes := usageRow{Type: "Images"}, usageRow{Type: "Containers"}, usageRow{Type: "Local Volumes"}
-	var active [3]int
+	cache := usageRow{Type: "Build Cache", Total: len(u.BuildCache)}
+	var active [4]int
 	images.Total, containers.Total, volumes.Total = len(u.Images), len(u.Containers), len(u.Volumes)
 	images.RawSize, images.RawReclaimable = u.ImageBytes()
 	for i := range u.Images {
@@ -82,15 +84,16 @@ func summaryRows(u *libpod.Usage) []usageRow {
 			volumes.RawReclaimable += v.Size
 		}
 	}
-	rows := []usageRow{images, containers, volumes, {Type: "Build Cache"}}
+	for _, e := range u.BuildCache {
+		if e.InUse {
+			active[3]++
+		}
+	}
+	cache.RawSize, cache.RawReclaimable = buildcache.Total(u.BuildCache)
+	rows := []usageRow{images, containers, volumes, cache}
 	for i := range rows {
 		r := &rows[i]
-		if i < len(active) {
-			r.Active = fmt.Sprint(active[i])
-		} else {
-			r.Active = "0"
-		}
-		r.TotalCount, r.Size, r.Reclaimable = fmt.Sprint(r.Total), list.Size(r.RawSize), list.Size(r.RawReclaimable)
+		r.Active, r.TotalCount, r.Size, r.Reclaimable = fmt.Sprint(active[i]), fmt.Sprint(r.Total), list.Size(r.RawSize), list.Size(r.RawReclaimable)
 		if r.RawSize > 0 {
 			r.Reclaimable += fmt.Sprintf(" (%d%%)", r.RawReclaimable*100/r.RawSize)
 		}
@@ -139,11 +142,11 @@ type verboseDocument struct {
 	Images     []verboseImage
 	Containers []container.Row
 	Volumes    []verboseVolume
-	BuildCache []string
+	BuildCache []list.CacheRow
 }
 
 func verboseUsage(env *cmdkit.Env, u *libpod.Usage, format string) error {
-	doc := verboseDocument{Images: imageRows(u.Images), Containers: container.Rows(u.Containers), Volumes: volumeRows(u.Volumes), BuildCache: []string{}}
+	doc := verboseDocument{Images: imageRows(u.Images), Containers: container.Rows(u.Containers), Volumes: volumeRows(u.Volumes), BuildCache: list.CacheRows(u.BuildCache, time.Now())}
 	if format != "" && format != "table" {
 		return env.PrintOne(doc, format)
 	}
@@ -161,8 +164,13 @@ func verboseUsage(env *cmdkit.Env, u *libpod.Usage, format string) error {
 		}
 		fmt.Fprintln(env.Out)
 	}
-	_, err := fmt.Fprintln(env.Out, "Build cache usage: 0B")
-	return err
+	total, _ := buildcache.Total(u.BuildCache)
+	fmt.Fprintf(env.Out, "Build cache usage: %s\n", list.Size(total))
+	if len(doc.BuildCache) == 0 {
+		return nil
+	}
+	fmt.Fprintln(env.Out)
+	return env.Print(doc.BuildCache, "", list.CacheTypeTable)
 }
 
 func imageRows(images []libpod.ImageUsage) []verboseImage {

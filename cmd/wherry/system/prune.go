@@ -68,7 +68,11 @@ func (o *pruneOptions) warning() string {
 	if o.all {
 		images = "  - all images without at least one container associated to them"
 	}
-	lines = append(lines, images)
+	cache := "  - unused build cache"
+	if o.all {
+		cache = "  - all build cache"
+	}
+	lines = append(lines, images, cache)
 	for key, values := range o.filters {
 		for _, value := range values {
 			lines = append(lines, "  - only what "+key+"="+value+" holds for")
@@ -95,6 +99,11 @@ func prune(ctx context.Context, env *cmdkit.Env, opts pruneOptions) error {
 	if ctx.Err() == nil {
 		images, size, err := pruneImages(ctx, env, opts)
 		printList(env, "Deleted Images:", images)
+		total, failed = total+size, errors.Join(failed, err)
+	}
+	if ctx.Err() == nil {
+		objects, size, err := pruneCache(ctx, env, opts)
+		printList(env, "Deleted build cache objects:", objects)
 		total, failed = total+size, errors.Join(failed, err)
 	}
 	fmt.Fprintf(env.Out, "Total reclaimed space: %s\n", list.Size(total))
