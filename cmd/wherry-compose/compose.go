@@ -11,7 +11,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
-	"github.com/wherry-containers/wherry/cmd/wherry/container"
 	"github.com/wherry-containers/wherry/compose"
 	"github.com/wherry-containers/wherry/pkg/api"
 )
@@ -28,7 +27,7 @@ func options(env *cmdkit.Env, args []string) compose.Options {
 	return compose.Options{
 		Args: args, Program: env.Program, Plugins: filepath.Join(env.Dirs.Libexec, "cli-plugins"), Getenv: env.Getenv,
 		Handler: func() (http.Handler, error) {
-			return api.New(api.Options{Engine: container.Engine(env), Dirs: env.Dirs, Getenv: env.Getenv, Version: env.Version, Commit: env.Commit, Warn: env.Warn}), nil
+			return api.New(apiOptions(env)), nil
 		},
 		SecretPath: func(name string) (string, bool) {
 			path := filepath.Join(env.Dirs.SecretNames(), name)

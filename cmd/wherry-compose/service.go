@@ -47,7 +47,7 @@ func service(ctx context.Context, env *cmdkit.Env, opts system.ServiceOptions) e
 	if len(listeners) == 0 {
 		return errdefs.New(errdefs.ErrInvalid, "fd://: nobody handed a socket down (systemd does for a unit with a .socket)")
 	}
-	server := api.New(api.Options{Engine: container.Engine(env), Dirs: env.Dirs, Getenv: env.Getenv, Version: env.Version, Commit: env.Commit, Warn: env.Warn})
+	server := api.New(apiOptions(env))
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGHUP) // caught, not ignored: children would ignore them too
@@ -57,6 +57,12 @@ func service(ctx context.Context, env *cmdkit.Env, opts system.ServiceOptions) e
 		os.Unsetenv(name)
 	}
 	return server.Serve(ctx, opts.Idle, listeners...)
+}
+
+// apiOptions are those of a server on the user's store.
+func apiOptions(env *cmdkit.Env) api.Options {
+	return api.Options{Engine: container.Engine(env), Dirs: env.Dirs, Getenv: env.Getenv, Version: env.Version, Commit: env.Commit, Warn: env.Warn,
+		EventsBackend: env.EventsBackend, Build: newBuilder(env).dial}
 }
 
 // inheritedSockets are those that systemd hands down from descriptor 3 on. The process may have been replaced or begun

@@ -26,6 +26,7 @@ func routes() []route {
 		networkRoutes(),
 		volumeRoutes(),
 		eventRoutes(),
+		buildRoutes(),
 		swarmRoutes(),
 	)
 }

@@ -5,7 +5,9 @@
 package api
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"runtime"
 	"runtime/debug"
@@ -31,6 +33,8 @@ type Options struct {
 	Warn    func(string) // takes one line for whoever looks after the service; nil: dropped
 	// EventsBackend says where events of images go (see package events); nil: the default.
 	EventsBackend func() string
+	// Build connects to the builder, which speaks BuildKit's API; nil: there is none.
+	Build func(ctx context.Context) (net.Conn, error)
 }
 
 // Server answers Docker's API. It keeps nothing of containers and images: those are the engine's, on disk. Any number of
@@ -41,6 +45,7 @@ type Server struct {
 	routes []compiled
 	agent  string // the Server header
 	execs  *execTable
+	builds *buildTable
 	runs   runTable
 	work   *workload
 }
@@ -55,9 +60,10 @@ func New(opts Options) *Server {
 	}
 	return &Server{
 		opts: opts, engine: opts.Engine, routes: compile(routes()),
-		agent: fmt.Sprintf("wherry/%s (%s)", opts.Version, runtime.GOOS),
-		execs: newExecTable(opts.Dirs),
-		work:  newWorkload(),
+		agent:  fmt.Sprintf("wherry/%s (%s)", opts.Version, runtime.GOOS),
+		execs:  newExecTable(opts.Dirs),
+		builds: newBuildTable(),
+		work:   newWorkload(),
 	}
 }
 
@@ -72,7 +78,11 @@ func (s *Server) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 	h.Set("Docker-Experimental", "false")
 	h.Set("Ostype", "linux")
 	defer func() {
-		if p := recover(); p != nil {
+		p := recover()
+		if p == http.ErrAbortHandler { //nolint:errorlint // it is the value itself that net/http looks for
+			panic(p)
+		}
+		if p != nil {
 			s.opts.Warn(fmt.Sprintf("%s %s: %v\n%s", req.Method, req.URL.Path, p, debug.Stack()))
 			w.fail(fail(http.StatusInternalServerError, "the service made a mistake; its log says more"))
 		}
