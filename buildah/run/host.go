@@ -34,6 +34,10 @@ func (r *Runner) findHost() (*host, error) {
 		h.spec.UIDs, h.spec.GIDs = rootless.Mappings()
 	}
 	h.cgroup = cgroup.Detect(r.opts.Getenv, h.rootless, realuser.UID())
+	if err := h.place(); err != nil {
+		h.cgroup.Manager, h.cgroup.Slice, h.cgroup.Controllers, h.cgroup.Why = cgroup.Disabled, "", nil, err.Error()
+		r.opts.Warn("steps run without a control group: " + err.Error())
+	}
 	found, err := r.findRuntime(h.cgroup.Hybrid)
 	if err != nil {
 		return nil, err
@@ -41,6 +45,23 @@ func (r *Runner) findHost() (*host, error) {
 	h.runtime = *found
 	h.runtime.Rootless = h.rootless
 	return h, nil
+}
+
+// place moves this process, and the one that holds the user's namespaces, to where systemd lets us make control groups. It
+// takes that place away when nobody is there any more: so between one step and the next, with all that the kernel has counted.
+func (h *host) place() error {
+	if h.cgroup.Slice == "" {
+		return nil
+	}
+	for _, pid := range []int{os.Getpid(), rootless.PausePID()} {
+		if pid <= 0 || h.cgroup.Placed(pid) {
+			continue
+		}
+		if err := h.cgroup.Place(pid); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // findRuntime: crun refuses hosts that mix both versions of control groups, runc does not.
