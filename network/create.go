@@ -155,7 +155,7 @@ func newID() string {
 
 func (m *Manager) planBridge(o CreateOptions, note cni.Note) (*cni.Network, error) {
 	c := &bridge.Conf{Bridge: o.Interface, Internal: o.Internal, DNSEnabled: !o.DisableDNS, DNSServers: o.DNS, Routes: o.Routes, ID: note.ID}
-	c.Name, c.CNIVersion, c.Type, c.Capabilities = o.Name, "1.1.0", bridge.Type, bridge.Capabilities()
+	c.Name, c.CNIVersion, c.Type, c.Capabilities = o.Name, cni.OurVersion, bridge.Type, bridge.Capabilities()
 	if err := bridgeOptions(c, &note, o.Options); err != nil {
 		return nil, err
 	}
@@ -173,7 +173,7 @@ func (m *Manager) planBridge(o CreateOptions, note cni.Note) (*cni.Network, erro
 	if _, err := bridge.ParseConf(mustJSON(data)); err != nil {
 		return nil, err
 	}
-	return cni.New(o.Name, note, c)
+	return cni.New(cni.OurVersion, o.Name, note, c)
 }
 
 // bridgeOptions takes Podman's and Docker's options.
@@ -281,7 +281,7 @@ func (m *Manager) planVLAN(o CreateOptions, note cni.Note) (*cni.Network, error)
 		return nil, err
 	}
 	conf["ipam"] = ipam
-	return cni.New(o.Name, note, conf)
+	return cni.New(cni.ForeignVersion, o.Name, note, conf)
 }
 
 func (m *Manager) vlanIPAM(o CreateOptions) (map[string]any, error) {

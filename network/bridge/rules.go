@@ -50,10 +50,12 @@ func writeRules(networks []*state.Network) error {
 	t := &nftables.Table{Name: Table, Family: nftables.TableFamilyINet}
 	conn.AddTable(t) // so that the removal finds one
 	conn.DelTable(t)
-	conn.AddTable(t)
-	b := &ruleset{conn: conn, table: t}
-	if err := b.build(networks); err != nil {
-		return err
+	if len(networks) > 0 { // else nothing of ours stays with root's own
+		conn.AddTable(t)
+		b := &ruleset{conn: conn, table: t}
+		if err := b.build(networks); err != nil {
+			return err
+		}
 	}
 	if err := conn.Flush(); err != nil {
 		return fmt.Errorf("write nftables table %s: %w (is the kernel module nf_tables there?)", Table, err)

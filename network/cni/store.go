@@ -66,9 +66,15 @@ type file struct {
 	Plugins    []any  `json:"plugins"`
 }
 
+// Versions of the specification in the lists that we write.
+const (
+	OurVersion     = "1.1.0" // for our own plugin
+	ForeignVersion = "0.4.0" // for those of the CNI project: the oldest with CHECK, which old and new releases of them speak
+)
+
 // New makes a configuration list that is not on disk yet.
-func New(name string, note Note, plugins ...any) (*Network, error) {
-	data, err := json.MarshalIndent(file{"1.1.0", name, note, plugins}, "", "  ")
+func New(version, name string, note Note, plugins ...any) (*Network, error) {
+	data, err := json.MarshalIndent(file{version, name, note, plugins}, "", "  ")
 	if err != nil {
 		return nil, err
 	}

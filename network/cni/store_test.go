@@ -10,7 +10,7 @@ import (
 
 func TestStore(t *testing.T) {
 	s := Store{Dir: t.TempDir() + "/networks"}
-	n, err := New("web", Note{ID: "0123456789ab", Driver: "bridge", Labels: map[string]string{"a": "b"}},
+	n, err := New(OurVersion, "web", Note{ID: "0123456789ab", Driver: "bridge", Labels: map[string]string{"a": "b"}},
 		map[string]any{"type": "wherry-bridge", "bridge": "b0", "subnets": []any{map[string]any{"subnet": "10.1.0.0/24", "gateway": "10.1.0.1"}}}, map[string]any{"type": "tuning"})
 	if err != nil {
 		t.Fatal(err)
