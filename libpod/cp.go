@@ -107,6 +107,18 @@ type copying struct {
 // that is both source and destination only once.
 func (c *copying) onSides(ctx context.Context, do func(from, to *fileView) error) error {
 	switch {
+	case c.src.stream():
+		id, err := c.e.resolve(c.dst.Container) // it may get another name meanwhile
+		if err != nil {
+			return err
+		}
+		in, done, err := c.e.spool(ctx, id, c.opts.Stdin)
+		if err != nil {
+			return err
+		}
+		defer done()
+		c.opts.Stdin = in
+		return c.e.withFiles(ctx, id, withMounts, func(to *fileView) error { return do(nil, to) })
 	case c.src.Container == "":
 		return c.e.withFiles(ctx, c.dst.Container, withMounts, func(to *fileView) error { return do(nil, to) })
 	case c.dst.Container == "":

@@ -39,51 +39,38 @@ func (e *Engine) goOn(ctx context.Context, c *container, lock *recorddir.Lock, o
 	return code, err
 }
 
+// goOn holds no lock while the monitor is at work, which takes it: it notes the run before it begins, and takes back what
+// fails. What else is done to the container meanwhile, it finds out from the record.
 func (s *startup) goOn(ctx context.Context, lock *recorddir.Lock, attach *AttachOptions) (int, error) {
 	conn, err := monitor.Dial(filepath.Join(s.runDir, record.AttachSock))
+	lock.Unlock()
 	if err != nil {
 		return 0, err
 	}
 	defer conn.Close()
-	if err := s.claim(); err != nil {
-		return 0, err
-	}
 	if attach != nil {
 		s.e.note(s.c, "attach")
 		if attach.SigProxy {
 			s.proxy = s.e.catchSignals(s.c)
 		}
 	}
-	if err := monitor.Go(ctx, conn, attach != nil); err != nil {
-		return 0, s.giveUpInitialized(nameCommand(err, s.c.Process.Args()))
+	err = monitor.Go(ctx, conn, attach != nil)
+	if errors.Is(err, monitor.ErrMonitorGone) { // it ended with the container, or was killed: what is left is settled by who starts anew
+		err = monitor.ErrStopped
+	}
+	if err != nil {
+		return 0, nameCommand(err, s.c.Process.Args())
 	}
 	faultpoint.Hit("start.gone")
 	if live := s.e.loadLive(s.c.ID); live != nil { // nil: it has ended
 		s.c.live = live
 	}
-	lock.Unlock()
 	if err := s.tellReady(ctx, attach != nil); err != nil || attach == nil {
 		return 0, err
 	}
 	s.proxy.pass()
 	code, _, err := s.e.follow(ctx, s.c, conn, *attach)
 	return code, err
-}
-
-// giveUpInitialized takes a container down whose command could not be started. What it was before init it is again, with
-// the error noted.
-func (s *startup) giveUpInitialized(cause error) error {
-	err := procs.PidfdSignal(s.c.live.Monitor, s.c.live.MonitorStart, syscall.SIGKILL)
-	if err == nil || errors.Is(err, procs.ErrGone) {
-		ctx, cancel := context.WithTimeout(context.Background(), giveUp) // a killed process is waited for, whoever pressed ctrl-c
-		defer cancel()
-		err = errors.Join(awaitProcess(ctx, s.c.live.Monitor, s.c.live.MonitorStart), s.c.killInitialized(), s.e.dropRun(s.c))
-	}
-	s.c.state = s.before
-	s.c.state.Status = s.before.Rested()
-	s.c.state.Error = cause.Error()
-	s.c.state.ExitCode = errdefs.ExitCode(cause)
-	return errors.Join(cause, err, s.e.writeState(s.c))
 }
 
 // killInitialized ends the first process of a container that is initialized, and does nothing to any other. Nothing can

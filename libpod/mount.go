@@ -69,35 +69,43 @@ func (e *Engine) MountContainer(ctx context.Context, ref string) (path string, e
 		return "", err
 	}
 	err = e.onContainer(ref, func(id string) error {
-		c, lock, err := e.acquireRested(ctx, id)
-		if err != nil {
+		return unlessEnded(ctx, func() error {
+			path, err = e.holdMount(ctx, id)
 			return err
-		}
-		defer lock.Unlock()
-		if c.state.Status == record.Removing {
-			return errRemoving(c)
-		}
-		if err := e.runsElsewhere(c); err != nil {
-			return err
-		}
-		if c.monitored() && !c.alive() {
-			return errdefs.New(errdefs.ErrState, "container %q waits for its next start (stop it first)", c.name())
-		}
-		if path = e.heldMount(id); path != "" {
-			return nil
-		}
-		path = e.mountPath(id)
-		if err := os.MkdirAll(path, 0o700); err != nil {
-			return err
-		}
-		if err = e.mountContainer(ctx, c, path); err != nil {
-			os.Remove(path)
-			return fmt.Errorf("mount container %q: %w", c.name(), err)
-		}
-		e.note(c, "mount")
-		return nil
+		})
 	})
 	return path, err
+}
+
+// holdMount is MountContainer for the container as it is at this moment.
+func (e *Engine) holdMount(ctx context.Context, id string) (path string, err error) {
+	c, lock, err := e.acquireRested(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	defer lock.Unlock()
+	if c.state.Status == record.Removing {
+		return "", errRemoving(c)
+	}
+	if err := e.runsElsewhere(c); err != nil {
+		return "", err
+	}
+	if c.monitored() && !c.alive() {
+		return "", errdefs.New(errdefs.ErrState, "container %q waits for its next start (stop it first)", c.name())
+	}
+	if path = e.heldMount(id); path != "" {
+		return path, nil
+	}
+	path = e.mountPath(id)
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return "", err
+	}
+	if err = e.mountContainer(ctx, c, path); err != nil {
+		os.Remove(path)
+		return "", fmt.Errorf("mount container %q: %w", c.name(), err)
+	}
+	e.note(c, "mount")
+	return path, nil
 }
 
 // mountContainer shows the root of a running container as it has it mounted, and mounts that of a stopped one.
@@ -158,10 +166,18 @@ func (e *Engine) dropMount(name string) error {
 }
 
 // MountImage mounts an image's files, read-only, and returns where.
-func (e *Engine) MountImage(ctx context.Context, ref string) (string, error) {
+func (e *Engine) MountImage(ctx context.Context, ref string) (path string, err error) {
 	if err := e.checkMountable("image mount"); err != nil {
 		return "", err
 	}
+	err = e.images.WithImagesShared(ctx, func() error { // until it is mounted: who removes images looks at that
+		path, err = e.holdImage(ctx, ref)
+		return err
+	})
+	return path, err
+}
+
+func (e *Engine) holdImage(ctx context.Context, ref string) (string, error) {
 	img, err := e.images.Lookup(ctx, ref)
 	if err != nil {
 		return "", err

@@ -29,7 +29,9 @@ import (
 // Start starts a container that does not run. With opts.Attach it stays until the end and returns the exit code.
 func (e *Engine) Start(ctx context.Context, ref string, opts StartOptions) (code int, err error) {
 	err = e.onContainer(ref, func(id string) error {
-		code, err = e.start(ctx, id, opts)
+		for code, err = e.start(ctx, id, opts); errors.Is(err, monitor.ErrStopped); { // somebody was quicker: it is started anew
+			code, err = e.start(ctx, id, opts)
+		}
 		return err
 	})
 	return code, err

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/wherry-containers/wherry/libpod/record"
-	"github.com/wherry-containers/wherry/pkg/cgroup"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
 	"github.com/wherry-containers/wherry/pkg/procs"
@@ -125,12 +124,15 @@ func (e *Engine) endWaiting(ctx context.Context, c *container) error {
 // signal sends sig to the container's first process; a paused container is thawed so that it can act on it. A process
 // that is gone already is no error.
 func (c *container) signal(sig syscall.Signal) error {
+	if c.Process.Init && sig != syscall.SIGKILL && sig != syscall.SIGSTOP {
+		c.awaitInit(sig)
+	}
 	err := procs.PidfdSignal(c.live.Pid, c.live.PidStart, sig)
 	if err != nil && !errors.Is(err, procs.ErrGone) {
 		return fmt.Errorf("signal container %q: %w", c.name(), err)
 	}
 	if c.frozen() {
-		return cgroup.Thaw(c.live.Cgroups[0])
+		return c.thaw()
 	}
 	return nil
 }

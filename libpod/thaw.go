@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"syscall"
 
-	"github.com/wherry-containers/wherry/pkg/cgroup"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
 )
 
@@ -26,12 +25,12 @@ func (e *Engine) whileFrozen(c *container, fn func() error) error {
 		return fmt.Errorf("pause container %q: %w", c.name(), err)
 	}
 	defer guard.release()
-	if err := cgroup.Freeze(group); err != nil {
+	if err := c.freeze(); err != nil && c.running() {
 		return fmt.Errorf("pause container %q: %w", c.name(), err)
 	}
 	faultpoint.Hit("commit.paused")
 	err = fn()
-	if thawErr := cgroup.Thaw(group); thawErr != nil && c.running() {
+	if thawErr := c.thaw(); thawErr != nil && c.running() {
 		err = errors.Join(err, thawErr)
 	}
 	return err

@@ -200,7 +200,7 @@ func lockDir(dir string) (*os.File, error) {
 func (e *Engine) unpack(ctx context.Context, name string, in *bufio.Reader, dir *os.File) error {
 	top := topEntry(in)
 	var skipped atomic.Int64
-	opts := archive.Options{Attribute: keptAttribute, SkipDevices: e.host().rootless, Overwrite: true, Skipped: &skipped}
+	opts := archive.Options{Attribute: keptAttribute, SkipDevices: e.host().rootless, Overwrite: true, Complete: true, Skipped: &skipped}
 	if err := archive.Unpack(ctx, in, dir, ".", opts); err != nil {
 		return fmt.Errorf("import into volume %q: %w", name, err)
 	}

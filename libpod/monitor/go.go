@@ -11,6 +11,9 @@ import (
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 )
 
+// ErrStopped says that an initialized container was stopped before its command was started.
+var ErrStopped = errors.New("the container was stopped before its command was started")
+
 // Go lets the command of an initialized container go (Job.GoArgs), and returns once it runs. With stay the connection is
 // that of its first client from then on. The kinds of error are those of Report.
 func Go(ctx context.Context, conn *os.File, stay bool) error {
@@ -37,9 +40,12 @@ func Go(ctx context.Context, conn *os.File, stay bool) error {
 		case n == 0 || err != nil:
 			return ErrMonitorGone
 		case buf[0] == MsgExit:
-			return errdefs.New(errdefs.ErrState, "its first process was killed before the command was started")
+			return ErrStopped
 		case buf[0] != MsgGone || n < 5:
 			continue
+		}
+		if exit := int(int32(binary.LittleEndian.Uint32(buf[1:]))); exit == GoneStopped {
+			return ErrStopped
 		}
 		return startError(string(buf[5:n]), int(int32(binary.LittleEndian.Uint32(buf[1:]))))
 	}

@@ -88,9 +88,12 @@ const (
 	MsgStderr     = 2 // from the monitor: data
 	MsgExit       = 3 // from the monitor, last: exit code as little-endian int32; state.json is written by then
 	MsgHealth     = 4 // from the monitor: the probe's exit code as little-endian int32 (-1: it did not end), then its output
-	MsgGone       = 5 // from the monitor, after MsgGo: the exit status that an error asks for as little-endian int32 (0: it runs), then the error
+	MsgGone       = 5 // from the monitor, after MsgGo: the exit status that an error asks for as little-endian int32 (0: it runs; GoneStopped), then the error
 	MaxData       = 32 << 10
 )
+
+// GoneStopped in MsgGone says that the container was stopped: it can be started as any other.
+const GoneStopped = -1
 
 // IdleAfter is how long nothing happens until the monitor gives its memory back.
 const IdleAfter = 2 * time.Second

@@ -23,6 +23,7 @@ type Options struct {
 	SkipDevices bool                          // device nodes are left out
 	Overwrite   bool                          // a file may take the place of a directory, and the reverse
 	Restate     bool                          // of Unpack: directories that are there get owner, mode and time of their entries
+	Complete    bool                          // of Unpack: a stream that lacks the two blocks of zeroes at its end is refused as cut off
 	Skipped     *atomic.Int64                 // counts what was left out: device nodes, sockets; may be nil
 }
 

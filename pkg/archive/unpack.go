@@ -3,6 +3,7 @@ package archive
 import (
 	"archive/tar"
 	"bufio"
+	"bytes"
 	"compress/bzip2"
 	"compress/gzip"
 	"context"
@@ -28,19 +29,27 @@ func Unpack(ctx context.Context, stream io.Reader, root *os.File, dir string, op
 		return err
 	}
 	u := &unpacker{writer: writer{&opts}, root: root, dir: dir}
-	in := tar.NewReader(plain)
+	tail := &tailReader{Reader: plain}
+	in := tar.NewReader(tail)
 	for {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
+		tail.read = 0
 		h, err := in.Next()
 		if errors.Is(err, io.EOF) {
+			if opts.Complete && !tail.ended() {
+				return errdefs.New(errdefs.ErrInvalid, "the tar stream is cut off: the blocks of zeroes at its end are missing")
+			}
 			break
 		} else if err != nil {
 			return errdefs.New(errdefs.ErrInvalid, "this is no tar stream, or a broken one: %v", err)
 		}
 		if err := u.entry(h, in); err != nil {
 			return fmt.Errorf("tar entry %q: %w", h.Name, err)
+		}
+		if _, err := io.Copy(io.Discard, in); err != nil { // what was left out
+			return errdefs.New(errdefs.ErrInvalid, "this is no tar stream, or a broken one: %v", err)
 		}
 		faultpoint.Hit("archive.unpacked")
 	}
@@ -68,6 +77,29 @@ func decompress(stream io.Reader) (io.Reader, error) {
 	}
 	return buffered, nil
 }
+
+// tailReader keeps an eye on what is read behind the last entry: in a whole tar stream a block of zeroes.
+type tailReader struct {
+	io.Reader
+	read   int // since it was last set to 0
+	zeroes int // at the end of what was read
+}
+
+// tarBlock is what a tar stream consists of; it ends with two of zeroes, and a lone one is good enough, as for GNU tar.
+const tarBlock = 512
+
+func (r *tailReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	r.read += n
+	last := len(bytes.TrimRight(p[:n], "\x00"))
+	if last > 0 {
+		r.zeroes = 0
+	}
+	r.zeroes += n - last
+	return n, err
+}
+
+func (r *tailReader) ended() bool { return min(r.read, r.zeroes) >= tarBlock }
 
 type unpacker struct {
 	writer

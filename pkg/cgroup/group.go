@@ -94,6 +94,9 @@ func killAll(dir string) error {
 	})
 }
 
+// ErrOverruled says of Freeze and Thaw that the group is gone, or that somebody else has asked for the contrary meanwhile.
+var ErrOverruled = errors.New("it is gone, or somebody else has changed it meanwhile")
+
 // Freeze stops all processes of a group of v2, or of v1's freezer, and returns when they are stopped.
 func Freeze(dir string) error { return setFrozen(dir, true) }
 
@@ -121,9 +124,15 @@ func setFrozen(dir string, frozen bool) error {
 		}
 	}
 	if err := write(dir, file, value); err != nil {
+		if !exists(dir) || errors.Is(err, unix.ENODEV) {
+			err = fmt.Errorf("control group %s: %w", dir, ErrOverruled)
+		}
 		return err
 	}
 	for wait, end := 100*time.Microsecond, time.Now().Add(settle); Frozen(dir) != frozen; wait = min(2*wait, 20*time.Millisecond) {
+		if overruled(dir, file, value) {
+			return fmt.Errorf("control group %s: %w", dir, ErrOverruled)
+		}
 		if time.Now().After(end) {
 			if frozen {
 				setFrozen(dir, false)
@@ -133,6 +142,13 @@ func setFrozen(dir string, frozen bool) error {
 		time.Sleep(wait)
 	}
 	return nil
+}
+
+// overruled tells whether what was written to file is no longer what is wanted. v1 says FREEZING on the way to FROZEN.
+func overruled(dir, file, value string) bool {
+	b, err := os.ReadFile(filepath.Join(dir, file))
+	now := strings.TrimSpace(string(b))
+	return err != nil || now != value && !(value == "FROZEN" && now == "FREEZING")
 }
 
 // write opens without O_CREAT: a missing file means a kernel or version that lacks it.

@@ -17,7 +17,7 @@ func TestTogetherOnOneContainer(t *testing.T) {
 	s := ownStore(t)
 	s.Must(t, "create", "--name", "a", "--stop-signal", "KILL", testkit.Image, "sleep", "1000")
 	id := s.Must(t, "inspect", "--format", "{{.Id}}", "a")
-	verbs := [][]string{{"start", id}, {"stop", id}, {"restart", id}, {"kill", id}, {"rename", id, "a"}, {"rename", id, "b"}, {"exec", id, "true"},
+	verbs := [][]string{{"start", id}, {"init", id}, {"stop", id}, {"restart", id}, {"kill", id}, {"rename", id, "a"}, {"rename", id, "b"}, {"exec", id, "true"},
 		{"pause", id}, {"unpause", id}, {"ps", "-a"}, {"inspect", id}, {"logs", id}}
 	end := time.Now().Add(4 * time.Second)
 	var all sync.WaitGroup
@@ -40,9 +40,10 @@ func TestTogetherOnOneContainer(t *testing.T) {
 		t.Errorf("it has %d names: %v", n, entries(s.Data+"/names"))
 	}
 	s.Must(t, "start", id)
-	if !alive(hostPid(t, s, id)) || len(s.Monitors()) != 1 {
-		t.Errorf("%d monitors", len(s.Monitors()))
+	if !alive(hostPid(t, s, id)) {
+		t.Error("it does not run")
 	}
+	testkit.Eventually(t, "one monitor", func() bool { return len(s.Monitors()) == 1 }) // another one may be at its last words
 	checked(t, s)
 	s.Must(t, "rm", "-f", id)
 	nothingLeft(t, s)
@@ -62,7 +63,7 @@ func sensible(r testkit.Result) bool {
 	if strings.Count(r.Stderr, "\n") != 1 || r.Code < 0 {
 		return false
 	}
-	for _, why := range []string{"is not running", "is paused", "is not paused", "has that name already", "has just ended", "in use", "no container", "is being removed"} {
+	for _, why := range []string{"is not running", "running already", "is initialized already", "is paused", "is not paused", "has that name already", "has just ended", "in use", "no container", "is being removed"} {
 		if strings.Contains(r.Stderr, why) {
 			return true
 		}

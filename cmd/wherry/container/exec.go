@@ -67,5 +67,10 @@ func execIn(ctx context.Context, env *cmdkit.Env, opts *execOptions, operands []
 	}
 	opts.Command, opts.Env = command, opts.env.list()
 	opts.Stdin, opts.Stdout, opts.Stderr = stdin(env, opts.interactive), env.OutFile, env.ErrFile
+	if !opts.Detach && opts.Terminal && opts.interactive {
+		if err := checkTerminal(env); err != nil {
+			return err
+		}
+	}
 	return ended(e.Exec(ctx, ref, opts.ExecOptions))
 }

@@ -27,12 +27,26 @@ func Run(env *cmdkit.Env) *cli.Command {
 	}
 }
 
+// checkTerminal refuses to connect a container's terminal with a standard input that is none, as Docker does: programs
+// in there would take the one for the other.
+func checkTerminal(env *cmdkit.Env) error {
+	if cmdkit.IsTerminal(env.InFile) {
+		return nil
+	}
+	return cmdkit.Usagef("the input device is not a TTY (leave --tty out to pipe something in, or --interactive to have a terminal for the output only)")
+}
+
 func run(ctx context.Context, env *cmdkit.Env, w *wish, keep *preserving, operands []string) error {
 	if err := w.finish(ctx, env, operands); err != nil {
 		return err
 	}
 	if err := w.preserve(env, keep); err != nil {
 		return err
+	}
+	if !w.Detach && w.Config.Process.Terminal && w.Attach.Stdin != nil {
+		if err := checkTerminal(env); err != nil {
+			return err
+		}
 	}
 	code, id, err := engine(env).Run(ctx, w.RunOptions)
 	w.dropImage(ctx, env, err)

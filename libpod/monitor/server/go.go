@@ -25,21 +25,55 @@ func (s *Server) onGo(c *client, stays bool) {
 		}
 	}
 	answer := []byte{0, 0, 0, 0}
-	if s.live.Initialized {
-		if f := s.letGo(); f != nil {
-			binary.LittleEndian.PutUint32(answer, uint32(int32(f.exit)))
-			answer = append(answer, f.text[:min(len(f.text), monitor.MaxData-len(answer))]...)
-		}
+	if f := s.letGo(); f != nil {
+		binary.LittleEndian.PutUint32(answer, uint32(int32(f.exit)))
+		answer = append(answer, f.text[:min(len(f.text), monitor.MaxData-len(answer))]...)
 	}
 	c.send(monitor.MsgGone, answer, true)
 }
 
-// letGo runs the OCI runtime once more. live.json says last that the command runs: when we are killed before, the engine
-// ends what has just begun, as it does with what never began.
-func (s *Server) letGo() *failure {
-	if s.init.exited || s.init.pid <= 0 {
-		return ours(fmt.Errorf("its first process has ended"))
+// letGo starts the command under the container's lock, so that a stop finds a container that is initialized or one that
+// runs. That somebody else has done it is fine. A command that cannot be started ends what init has made.
+func (s *Server) letGo() (f *failure) {
+	err := s.withState(func(st *record.State) error {
+		switch {
+		case !s.live.Initialized:
+			return nil
+		case st.Status == record.Removing || st.UserStopped || s.init.exited || s.init.pid <= 0:
+			f = &failure{exit: monitor.GoneStopped}
+			return nil
+		}
+		before := *st
+		begun := time.Now().UTC()
+		s.live.Initialized, s.live.StartedAt = false, begun
+		st.Status, st.ExitCode, st.OOMKilled, st.RestartCount, st.Error = record.Running, 0, false, 0, ""
+		err := s.writeState(st)
+		if err == nil {
+			if f = s.runGo(); f == nil {
+				s.live.StartedAt = begun
+				err = s.writeLive()
+			}
+		}
+		if f == nil && err == nil {
+			s.begun()
+			return nil
+		}
+		s.live.Initialized = true
+		s.signalInit(unix.SIGKILL)
+		if f == nil {
+			f = ours(err)
+		}
+		before.Error, before.ExitCode = f.text, f.exit
+		return s.writeState(&before)
+	})
+	if f == nil && err != nil {
+		f = ours(err)
 	}
+	return f
+}
+
+// runGo lets the OCI runtime start the command.
+func (s *Server) runGo() *failure {
 	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return ours(fmt.Errorf("open %s: %w", os.DevNull, err))
@@ -54,16 +88,11 @@ func (s *Server) letGo() *failure {
 	if err != nil {
 		return ours(fmt.Errorf("wait for runtime %s: %w", s.job.Runtime, err))
 	}
-	if status != 0 {
-		return s.runtimeError(status)
+	if status != 0 { // what the container's pipes hold is not the runtime's
+		data, _ := os.ReadFile(logPath(s.job.GoArgs))
+		return s.runtimeFailure(lastLine(data, fmt.Sprintf("exit status %d", exitCode(status))))
 	}
 	faultpoint.Hit("monitor.go")
-	s.live.Initialized, s.live.StartedAt = false, time.Now().UTC()
-	if err := s.writeLive(); err != nil {
-		s.live.Initialized = true
-		return ours(err)
-	}
-	s.begun()
 	return nil
 }
 

@@ -26,6 +26,10 @@ func (s *Server) runtimeError(status unix.WaitStatus) *failure {
 	if text == "" {
 		text = fallback
 	}
+	return s.runtimeFailure(text)
+}
+
+func (s *Server) runtimeFailure(text string) *failure {
 	return &failure{text: filepath.Base(s.job.Runtime) + ": " + text, exit: classify(text)}
 }
 
