@@ -19,9 +19,15 @@ const (
 	stopTime   = 10 * time.Second
 )
 
-// Serve answers requests of listeners until ctx ends, or until idle has passed without one; idle 0 means never. It stops
-// taking requests then, and returns when those under way are done, but not later than after ten seconds.
-func (s *Server) Serve(ctx context.Context, idle time.Duration, listeners ...net.Listener) error {
+// ServeOptions says how long a service stays.
+type ServeOptions struct {
+	Idle time.Duration // it ends when so long nothing was asked; 0: it stays
+	Rest func()        // is called when nothing was asked for a moment, and then not again until something was; nil: nothing is
+}
+
+// Serve answers requests of listeners until ctx ends, or nothing was asked for long enough. It stops taking requests then,
+// and returns when those under way are done, but not later than after ten seconds.
+func (s *Server) Serve(ctx context.Context, opts ServeOptions, listeners ...net.Listener) error {
 	base, cancel := context.WithCancel(ctx)
 	defer cancel()
 	server := &http.Server{
@@ -36,7 +42,7 @@ func (s *Server) Serve(ctx context.Context, idle time.Duration, listeners ...net
 	var err error
 	select {
 	case <-ctx.Done():
-	case <-s.work.idleFor(base, idle):
+	case <-s.work.idle(base, opts):
 	case err = <-failed:
 	}
 	cancel() // streams end, what changes something goes on
@@ -62,60 +68,75 @@ func (w warner) Write(p []byte) (int, error) {
 type workload struct {
 	mu     sync.Mutex
 	count  int
-	ended  time.Time     // of the last piece of work
-	change chan struct{} // has one entry when count has become zero
+	moved  time.Time     // when a piece of work last began or ended
+	change chan struct{} // has an entry when one did since it was looked at
 }
 
 func newWorkload() *workload {
-	return &workload{ended: time.Now(), change: make(chan struct{}, 1)}
+	return &workload{moved: time.Now(), change: make(chan struct{}, 1)}
 }
 
 // begin notes a piece of work; the result ends it.
 func (l *workload) begin() (end func()) {
+	l.add(1)
+	return func() { l.add(-1) }
+}
+
+func (l *workload) add(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.count++
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.count--; l.count == 0 {
-			l.ended = time.Now()
-			select {
-			case l.change <- struct{}{}:
-			default:
-			}
-		}
+	l.count += n
+	l.moved = time.Now()
+	select {
+	case l.change <- struct{}{}:
+	default:
 	}
 }
 
-// idleFor is closed once nothing has been under way for d; never for a d of 0.
-func (l *workload) idleFor(ctx context.Context, d time.Duration) <-chan struct{} {
-	idle := make(chan struct{})
-	if d <= 0 {
-		return idle
-	}
+// restAfter is how long nothing begins or ends until the service gives memory back.
+const restAfter = 2 * time.Second
+
+// idle is closed once nothing has been under way for long enough. A stream that goes on keeps the service there, but does not
+// keep it from resting.
+func (l *workload) idle(ctx context.Context, opts ServeOptions) <-chan struct{} {
+	over := make(chan struct{})
 	go func() {
-		timer := time.NewTimer(d)
+		rested := false
+		timer := time.NewTimer(restAfter)
 		defer timer.Stop()
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-l.change:
+				rested = false
 			case <-timer.C:
 			}
 			l.mu.Lock()
-			left, busy := d-time.Since(l.ended), l.count > 0
+			passed, busy := time.Since(l.moved), l.count > 0
 			l.mu.Unlock()
-			switch {
-			case busy: // change tells when it is over
-			case left <= 0:
-				close(idle)
-				return
-			default:
-				timer.Reset(left)
+			if !rested && passed >= restAfter && opts.Rest != nil {
+				opts.Rest()
+				rested = true
 			}
+			if !busy && opts.Idle > 0 && passed >= opts.Idle {
+				close(over)
+				return
+			}
+			timer.Reset(opts.next(passed, rested, busy))
 		}
 	}()
-	return idle
+	return over
+}
+
+// next is when there is something to do if nothing begins or ends.
+func (o ServeOptions) next(passed time.Duration, rested, busy bool) time.Duration {
+	next := time.Hour
+	if !rested && o.Rest != nil {
+		next = restAfter - passed
+	}
+	if !busy && o.Idle > 0 {
+		next = min(next, o.Idle-passed)
+	}
+	return max(next, time.Millisecond)
 }
