@@ -50,6 +50,7 @@ var faultCases = []faultCase{
 	{"volume-prune", [][]string{{"volume", "create"}, {"volume", "create"}}, []string{"volume", "prune", "-f"}},
 	{"volume-mount", [][]string{{"volume", "create", "-o", "type=tmpfs", "NAMEvol"}}, []string{"volume", "mount", "NAMEvol"}},
 	{"tmpfs-volume", [][]string{{"volume", "create", "-o", "type=tmpfs", "NAMEvol"}}, []string{"run", "--rm", "--name", "NAME", "--network", "none", "-v", "NAMEvol:/x", testkit.Image, "true"}},
+	{"build-run", nil, []string{"build", "-q", "--no-cache", "testdata/step"}},
 	{"secret-create", nil, []string{"secret", "create", "NAMEsec", "/etc/passwd"}},
 	{"secret-replace", [][]string{{"secret", "create", "NAMEsec", "/etc/group"}}, []string{"secret", "create", "--replace", "NAMEsec", "/etc/passwd"}},
 	{"secret-rm", [][]string{{"secret", "create", "NAMEsec", "/etc/passwd"}}, []string{"secret", "rm", "NAMEsec"}},
@@ -149,11 +150,11 @@ func clean(t *testing.T, s *testkit.Store, name string) {
 	s.Must(t, "volume", "prune", "-f")
 	s.Must(t, "secret", "rm", "--all")
 	s.Must(t, "system", "check", "--repair")
-	if report := s.Must(t, "system", "check"); strings.Contains(report, "container ") || strings.Contains(report, "volume ") || strings.Contains(report, "secret ") {
+	if report := s.Must(t, "system", "check"); strings.Contains(report, "container ") || strings.Contains(report, "volume ") || strings.Contains(report, "secret ") || strings.Contains(report, "build step ") {
 		t.Errorf("system check after the repair:\n%s", report)
 	}
 	s.Must(t, "network", "prune", "-f")
-	for _, dir := range []string{s.Data + "/containers", s.Data + "/names", s.Data + "/trash", s.Data + "/volumes", s.Data + "/secrets/ids", s.Data + "/secrets/names", s.Run + "/v", s.Run + "/c", s.Run + "/runtime",
+	for _, dir := range []string{s.Data + "/containers", s.Data + "/names", s.Data + "/trash", s.Data + "/volumes", s.Data + "/secrets/ids", s.Data + "/secrets/names", s.Run + "/v", s.Run + "/c", s.Run + "/runtime", s.Run + "/steps",
 		s.Run + "/net/attach", s.Run + "/net/cni/results"} {
 		if left := entries(dir); len(left) > 0 {
 			t.Errorf("left in %s: %v", dir, left)
