@@ -7,12 +7,13 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/distribution/reference"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/session/filesync"
 	"github.com/moby/buildkit/session/secrets/secretsprovider"
 	"github.com/moby/buildkit/session/sshforward/sshprovider"
 	"github.com/tonistiigi/go-csvvalue"
+
+	"github.com/wherry-containers/wherry/pkg/image"
 )
 
 // Store is the exporter that keeps the image in wherry's own store.
@@ -48,14 +49,11 @@ func (r *Request) addResult() error {
 func tags(list []string) (string, error) {
 	var names []string
 	for _, t := range list {
-		named, err := reference.ParseNormalizedNamed(t)
+		name, err := image.TagName(t)
 		if err != nil {
-			return "", invalid("--tag %q: %v", t, err)
+			return "", fmt.Errorf("--tag: %w", err)
 		}
-		if _, ok := named.(reference.Digested); ok {
-			return "", invalid("--tag %q: a digest cannot be chosen", t)
-		}
-		names = append(names, reference.TagNameOnly(named).String())
+		names = append(names, name)
 	}
 	return strings.Join(names, ","), nil
 }

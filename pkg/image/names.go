@@ -94,3 +94,12 @@ func needsResolving(sys *types.SystemContext, normal reference.Named) bool {
 	alias, _, err := sysregistriesv2.ResolveShortNameAlias(sys, reference.FamiliarName(normal))
 	return err != nil || alias != nil
 }
+
+// TagName is the full name that an image is to get: with the registry and a tag.
+func TagName(name string) (string, error) {
+	named, err := normalizeTag(name)
+	if err != nil {
+		return "", err
+	}
+	return reference.TagNameOnly(named).String(), nil
+}
