@@ -166,7 +166,7 @@ func (e *execOp) mount(ctx context.Context, s Surroundings, p *places, inputs []
 			return "", err
 		}
 		if m.Dest == pb.RootMount {
-			root, step.ReadOnlyRoot = path.Join(out.Source, m.Selector), m.Readonly
+			root, step.ReadOnlyRoot = out.Source, m.Readonly
 			continue
 		}
 		step.Mounts = append(step.Mounts, out)

@@ -3,6 +3,7 @@ package solver
 import (
 	"errors"
 	"fmt"
+	"path"
 
 	"github.com/moby/buildkit/solver/pb"
 )
@@ -66,6 +67,9 @@ func validateExec(e *pb.ExecOp, inputs int) error {
 	for _, m := range e.Mounts {
 		if m == nil || !inRange(m.Input, inputs) {
 			return errors.New("mount of an input that is not there")
+		}
+		if m.Dest == pb.RootMount && path.Join("/", m.Selector) != "/" {
+			return errors.New("a part of a tree as the root is not supported")
 		}
 		root = root || m.Dest == pb.RootMount
 		if !makes(m) {
