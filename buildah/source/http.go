@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/moby/buildkit/client/llb/sourceresolver"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
@@ -149,7 +150,7 @@ func (d *download) Fetch(ctx context.Context, env *Env) (*tree.Tree, error) {
 		return nil, err
 	}
 	key := d.key(a)
-	dir := filepath.Join(env.work("http-trees"), digest.FromString(string(key)+a.LastModified).Encoded()[:32])
+	dir := filepath.Join(env.work("http-trees"), digest.FromString(string(key) + a.LastModified).Encoded()[:32])
 	t := &tree.Tree{Dir: dir, Pin: string(a.Digest)}
 	if ok, err := env.kept(dir); ok || err != nil {
 		return t, err
@@ -187,7 +188,22 @@ func (d *download) place(env *Env, a arrived, to string) error {
 	return os.Chtimes(to, at, at)
 }
 
-// places of what arrived from the URL, under the conditions that may change what a server sends.
+func (d *download) metadata(ctx context.Context, env *Env, opt *sourceresolver.ResolveHTTPOpt) (*sourceresolver.ResolveHTTPResponse, error) {
+	if opt != nil && opt.ChecksumReq != nil {
+		return nil, errdefs.New(errdefs.ErrUnsupported, "%s: other checksums cannot be asked for", d.Name())
+	}
+	a, err := d.fetch(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	res := &sourceresolver.ResolveHTTPResponse{Digest: a.Digest, Filename: d.nameOf(a)}
+	if t, err := http.ParseTime(a.LastModified); err == nil {
+		res.LastModified = &t
+	}
+	return res, nil
+}
+
+// dir is the place of what arrived from the URL, under the conditions that may change what a server sends.
 func (d *download) dir(env *Env) string {
 	sum := sha256.Sum256([]byte(d.url + "\n" + d.secret + "\n" + d.header.Get("Accept") + "\n" + d.header.Get("User-Agent")))
 	return filepath.Join(env.work("http"), hex.EncodeToString(sum[:16]))
@@ -234,6 +250,13 @@ func (d *download) last(env *Env) (a arrived) {
 func (d *download) renew(ctx context.Context, env *Env, last arrived) (arrived, error) {
 	if d.checksum != "" && last.Digest == d.checksum {
 		return last, nil
+	}
+	if u := d.uploadURL(); u != nil {
+		a, err := d.takeUpload(ctx, env, u)
+		if err != nil {
+			return arrived{}, err
+		}
+		return a, d.remember(env, last, a)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.url, nil)
 	if err != nil {

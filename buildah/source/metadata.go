@@ -19,8 +19,12 @@ func Metadata(ctx context.Context, op *pb.SourceOp, opt sourceresolver.Opt, env 
 	switch s := src.(type) {
 	case *registryImage:
 		res.Image, err = s.metadata(ctx, env, opt.ImageOpt)
-	default:
-		return res, nil
+	case *repository:
+		res.Git, err = s.metadata(ctx, env, opt.GitOpt)
+	case *download:
+		res.HTTP, err = s.metadata(ctx, env, opt.HTTPOpt)
+	case *layoutImage:
+		res.Image, err = s.metadata(ctx, env, opt.OCILayoutOpt)
 	}
 	return res, err
 }

@@ -54,6 +54,10 @@ func Identify(op *pb.SourceOp, p *pb.Platform) (Source, error) {
 	switch scheme {
 	case "local":
 		return newLocal(rest, op.Attrs)
+	case "oci-layout":
+		return newLayout(rest, op.Attrs, p)
+	case "git":
+		return newRepository(rest, op.Attrs)
 	case "http", "https":
 		return newDownload(op.Identifier, op.Attrs)
 	case "docker-image":
