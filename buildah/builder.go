@@ -19,6 +19,7 @@ import (
 	"github.com/wherry-containers/wherry/buildah/export"
 	"github.com/wherry-containers/wherry/buildah/layers"
 	"github.com/wherry-containers/wherry/buildah/option"
+	"github.com/wherry-containers/wherry/buildah/request"
 	"github.com/wherry-containers/wherry/buildah/run"
 	"github.com/wherry-containers/wherry/buildah/solver"
 	"github.com/wherry-containers/wherry/pkg/image"
@@ -77,7 +78,8 @@ func Open(ctx context.Context, cfg Config) (_ *Builder, err error) {
 		Dirs: cfg.Dirs, Sessions: sessions, Slots: semaphore.NewWeighted(int64(jobs)), Cache: cache.Open(cfg.Dirs),
 		Runner: run.New(run.Options{Dirs: cfg.Dirs, Runtime: cfg.Runtime, Warn: cfg.Warn, Getenv: cfg.Getenv}),
 		Local:  b.locals.find, Getenv: cfg.Getenv,
-		Image: images, Own: b.locals.has,
+		Image: images, Own: b.locals.has, Networks: request.Networks(cfg.Steps),
+		DNS: run.DNS{Servers: cfg.Steps.DNS, Search: cfg.Steps.DNSSearch, Options: cfg.Steps.DNSOptions},
 	}
 	if b.worker.Layers, err = layers.Open(ctx, layers.Options{Dirs: cfg.Dirs, Storage: b.images.Storage(), Driver: cfg.Layers}); err != nil {
 		return nil, err

@@ -186,18 +186,24 @@ func (r *Request) addPlan() error {
 	return nil
 }
 
+// Networks are those that the steps are attached to instead of the default one.
+func Networks(s option.Steps) []string {
+	switch s.Network {
+	case "", "default", "bridge", "private", "host", "none":
+		return nil
+	}
+	return strings.Split(s.Network, ",")
+}
+
 // addSteps says how commands are executed.
 func (r *Request) addSteps() error {
 	s := r.opts.Steps
 	switch s.Network {
-	case "", "default", "bridge", "private":
 	case "host":
 		r.set("force-network-mode", "host")
 		r.Solve.AllowedEntitlements = append(r.Solve.AllowedEntitlements, entitlements.EntitlementNetworkHost.String())
 	case "none":
 		r.set("force-network-mode", "none")
-	default:
-		// The runner attaches the steps to the network; see Builder.
 	}
 	hosts, err := extraHosts(s.Hosts)
 	if err != nil {

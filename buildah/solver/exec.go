@@ -105,7 +105,7 @@ func (e *execOp) run(ctx context.Context, s Surroundings, inputs []*tree.Tree) (
 	defer func() { err = errors.Join(err, p.close()) }()
 	step := run.Step{
 		Meta: e.op.Meta.CloneVT(), Network: e.op.Network, Security: e.op.Security, Platform: e.platform, Devices: e.op.CdiDevices,
-		Allowed: s.Job.Allowed, Limits: run.LimitsOf(s.Vertex.Metadata.GetLinuxResources()),
+		Allowed: s.Job.Allowed, Limits: run.LimitsOf(s.Vertex.Metadata.GetLinuxResources()), Networks: s.Networks, DNS: s.DNS,
 	}
 	root, err := e.mount(ctx, s, p, inputs, &step)
 	if err != nil {

@@ -87,7 +87,10 @@ func (b *builder) stepFlags() []cli.Flag {
 		return cmdkit.Func(name, usage, func(text string) error { s.Resources[key] = text; return nil })
 	}
 	return []cli.Flag{
-		cmdkit.String(&s.Network, "network net", "Network of the steps: `default|host|none`"),
+		cmdkit.String(&s.Network, "network net", "Network of the steps: `default|host|none`, or one of network ls"),
+		cmdkit.Strings(&s.DNS, "dns", "Let steps ask the name server `ADDRESS`"),
+		cmdkit.Strings(&s.DNSSearch, "dns-search", "Let steps look names up in `DOMAIN`"),
+		cmdkit.Strings(&s.DNSOptions, "dns-option dns-opt", "`OPTION` of the steps' resolv.conf"),
 		cmdkit.Strings(&s.Hosts, "add-host", "Let steps know a further host: `NAME:ADDRESS`"),
 		cmdkit.Strings(&s.Ulimits, "ulimit", "Limit of a resource, `NAME=SOFT[:HARD]`"),
 		cmdkit.Func("shm-size", "`SIZE` of /dev/shm", func(text string) (err error) { s.ShmSize, err = values.Bytes(text); return err }),
@@ -235,6 +238,6 @@ func refused() []cli.Flag {
 		cmdkit.Refused("sbom-scanner-command sbom-scanner-image sbom-merge-strategy sbom-output sbom-image-output sbom-purl-output sbom-image-purl-output", "use --sbom generator=IMAGE"),
 		cmdkit.Refused("hooks-dir", "hooks are for containers"),
 		cmdkit.Refused("debug", "use --progress plain"),
-		cmdkit.Later("manifest authfile creds cert-dir tls-verify retry retry-delay dns dns-option dns-search"),
+		cmdkit.Later("manifest authfile creds cert-dir tls-verify retry retry-delay"),
 	)
 }
