@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/cli"
+	commands "github.com/docker/compose/v5/cmd/compose"
 	"github.com/spf13/cobra"
 
 	"github.com/wherry-containers/wherry/pkg/errdefs"
@@ -22,25 +23,14 @@ var makers = []string{"create", "run", "scale", "up", "watch"}
 // external makes external secrets work, which Compose refuses: it knows only those of a swarm. A file more, merged over the
 // project's own, says that each is a file, at the place where the store has the secret's name; the API's create takes a bind
 // mount of such a place for the secret itself. What it returns takes the file away again.
-func (s *session) external(ctx context.Context, cmd *cobra.Command) (undo func(), err error) {
+func (s *session) external(ctx context.Context, cmd *cobra.Command, project *cli.ProjectOptions) (undo func(), err error) {
 	undo = func() {}
-	if s.SecretPath == nil || !slices.Contains(makers, cmd.Name()) || cmd.Parent() == nil {
+	if s.SecretPath == nil || !slices.Contains(makers, cmd.Name()) || cmd.Parent() == nil || !mentions(project.ConfigPaths) {
 		return undo, nil
-	}
-	flags := cmd.Parent().Flags()
-	list := func(name string) []string {
-		values, _ := flags.GetStringArray(name) // Compose defines them
-		return values
-	}
-	dir, _ := flags.GetString("project-directory")
-	project, err := cli.NewProjectOptions(list("file"), cli.WithWorkingDirectory(dir), cli.WithOsEnv, cli.WithEnvFiles(list("env-file")...), cli.WithDotEnv,
-		cli.WithConfigFileEnv, cli.WithDefaultConfigPath)
-	if err != nil || !mentions(project.ConfigPaths) {
-		return undo, nil // what is wrong is Compose's to tell
 	}
 	model, err := project.LoadModel(ctx)
 	if err != nil {
-		return undo, nil
+		return undo, nil // what is wrong is Compose's to tell
 	}
 	text := override(model, s.SecretPath)
 	if text == "" {
@@ -55,7 +45,8 @@ func (s *session) external(ctx context.Context, cmd *cobra.Command) (undo func()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return undo, err
 	}
-	if len(list("file")) == 0 {
+	flags := cmd.Parent().Flags()
+	if given, _ := flags.GetStringArray("file"); len(given) == 0 {
 		for _, path := range project.ConfigPaths {
 			if err := flags.Set("file", path); err != nil {
 				return undo, err
@@ -63,6 +54,26 @@ func (s *session) external(ctx context.Context, cmd *cobra.Command) (undo func()
 		}
 	}
 	return undo, flags.Set("file", path)
+}
+
+// projectOf is which files a command works on: those that Compose will find. It is nil where there are none.
+func projectOf(cmd *cobra.Command) *cli.ProjectOptions {
+	for cmd.Name() != commands.PluginName {
+		if cmd = cmd.Parent(); cmd == nil {
+			return nil
+		}
+	}
+	list := func(name string) []string {
+		values, _ := cmd.Flags().GetStringArray(name) // Compose defines them
+		return values
+	}
+	dir, _ := cmd.Flags().GetString("project-directory")
+	project, err := cli.NewProjectOptions(list("file"), cli.WithWorkingDirectory(dir), cli.WithOsEnv, cli.WithEnvFiles(list("env-file")...), cli.WithDotEnv,
+		cli.WithConfigFileEnv, cli.WithDefaultConfigPath)
+	if err != nil {
+		return nil
+	}
+	return project
 }
 
 // mentions tells whether it is worth the time to read the files: most have no external secret.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
@@ -53,7 +54,8 @@ type session struct {
 	Options
 	docker    *command.DockerCli
 	transport *transport
-	undo      func() // takes away what was made for the command
+	files     []string // of the project
+	undo      func()   // takes away what was made for the command
 }
 
 func (s *session) execute(ctx context.Context) error {
@@ -70,7 +72,7 @@ func (s *session) execute(ctx context.Context) error {
 	}
 	cmd.SetArgs(rest)
 	if err := cmd.ExecuteContext(ctx); err != nil {
-		return missing(s.Program, err)
+		return s.explain(err)
 	}
 	return nil
 }
@@ -119,4 +121,15 @@ func status(err error) error {
 		return &errdefs.ExitError{Code: max(known.StatusCode, 1)}
 	}
 	return &errdefs.ExitError{Code: max(known.StatusCode, 1), Err: err}
+}
+
+// explain turns Compose's words into those of a program without a daemon: where the fault is, and what to do.
+func (s *session) explain(err error) error {
+	if status := (cli.StatusError{}); errors.As(err, &status) {
+		return err
+	}
+	if text, ok := strings.CutPrefix(err.Error(), "Error response from daemon: "); ok && s.Program != "docker" {
+		err = errors.New(text)
+	}
+	return missing(s.Program, locate(err, s.files))
 }

@@ -36,9 +36,7 @@ func (s *session) root() (*cobra.Command, *flags.ClientOptions) {
 		if err := prepare(cmd, args); err != nil {
 			return err
 		}
-		undo, err := s.external(cmd.Context(), cmd)
-		s.undo = undo
-		return err
+		return s.look(cmd)
 	}
 	root.AddCommand(tree)
 	plain(root)
@@ -51,6 +49,21 @@ func plain(c *cobra.Command) {
 	for _, sub := range c.Commands() {
 		plain(sub)
 	}
+}
+
+// look reads the files of the project before Compose does.
+func (s *session) look(cmd *cobra.Command) error {
+	project := projectOf(cmd)
+	if project == nil {
+		return nil // what is wrong, or that there is none, is Compose's to tell
+	}
+	s.files = project.ConfigPaths
+	if err := checkAliases(s.files); err != nil {
+		return err
+	}
+	undo, err := s.external(cmd.Context(), cmd, project)
+	s.undo = undo
+	return err
 }
 
 // unknown makes tree say what is not one of its commands, in place of all that are.
