@@ -346,7 +346,7 @@ func TestManyLayers(t *testing.T) {
 	f := newFixture(t, rootfs.Overlay)
 	var stack []string
 	want := map[string]string{}
-	for i := range 60 {
+	for i := range 40 {
 		name := fmt.Sprint("file", i)
 		stack = f.step(stack, files(map[string]string{name: name}))
 		want[name] = name

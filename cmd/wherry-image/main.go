@@ -78,12 +78,15 @@ func table() *cmdkit.App {
 		{Names: "search", New: image.Search},
 	}
 	commit := cmdkit.Entry{Names: "commit", New: image.Commit}
+	builds := []cmdkit.Entry{{Names: "prune", New: image.PruneBuild}}
 	group := append([]cmdkit.Entry{{Names: "prune", New: image.Prune}}, verbs...)
 	top := append([]cmdkit.Entry{
 		{Names: "login", New: image.Login, Place: cmdkit.Plain},
 		{Names: "logout", New: image.Logout, Place: cmdkit.Plain},
 		{Names: "image", Sub: group},
 		{Names: "container", Sub: []cmdkit.Entry{commit}},
+		{Names: "builder", Sub: builds},
+		{Names: "buildx", Sub: builds},
 		commit,
 	}, verbs...)
 	return &cmdkit.App{Summary: "Commands of wherry that need the image libraries", Entries: top, Flags: globalFlags, Prepare: prepare}

@@ -35,6 +35,7 @@ type Entry struct {
 	Shared      bool  // its layers are those of images, too: without it nothing would be free
 
 	record *Record
+	below  string   // a layer that no step has made: it stays as long as an entry stands on it
 	paths  []string // what is removed with it, of cache directories and packed layers
 }
 
@@ -49,7 +50,7 @@ func IsEmpty(d layout.Dirs) bool {
 }
 
 // HasLayers tells whether the entry's room is that of layers, which others may need, too.
-func (e *Entry) HasLayers() bool { return e.record != nil }
+func (e *Entry) HasLayers() bool { return e.record != nil || e.below != "" }
 
 // contents is the build cache as a whole.
 type contents struct {
@@ -105,6 +106,7 @@ func (c *contents) addRecords(records []*Record) {
 	for _, r := range records {
 		ids[r] = filepath.Base(r.file)[:min(idLength, len(filepath.Base(r.file)))]
 	}
+	below := map[string]*Entry{}
 	for _, r := range records {
 		e := &Entry{ID: ids[r], Kind: r.Kind, Description: r.Description, Created: r.Created, LastUsed: r.LastUsed, Uses: r.Uses, record: r}
 		if e.Kind == "" || e.Kind == KindImage {
@@ -114,11 +116,11 @@ func (c *contents) addRecords(records []*Record) {
 		for _, id := range r.Layers() {
 			switch owner := owners[id]; {
 			case owner == r:
-				e.Size += c.uses[id].Size
-				if !c.uses[id].ByImage {
-					e.Private += c.uses[id].Size
-				}
+				c.count(e, id)
 				e.Shared = e.Shared && c.uses[id].ByImage
+			case owner == nil:
+				c.addBelow(below, id, e)
+				e.Parents = append(e.Parents, id[:idLength])
 			case !slices.Contains(e.Parents, ids[owner]):
 				e.Parents = append(e.Parents, ids[owner])
 			}
@@ -127,17 +129,44 @@ func (c *contents) addRecords(records []*Record) {
 	}
 }
 
-// ownersOf says which record has made each layer: the one in which the fewest lie above it, the oldest of several.
+func (c *contents) count(e *Entry, layer string) {
+	e.Size += c.uses[layer].Size
+	if !c.uses[layer].ByImage {
+		e.Private += c.uses[layer].Size
+	}
+}
+
+// addBelow adds an entry for a layer that no step has made: it came with an image.
+func (c *contents) addBelow(below map[string]*Entry, layer string, over *Entry) {
+	e, known := below[layer]
+	if !known {
+		e = &Entry{ID: layer[:idLength], Kind: KindRegular, Description: "layer of an image below", Created: over.Created, Shared: c.uses[layer].ByImage, below: layer}
+		c.count(e, layer)
+		below[layer] = e
+		c.entries = append(c.entries, e)
+	}
+	e.InUse = e.InUse || over.InUse
+	e.Uses += over.Uses
+	if over.LastUsed.After(e.LastUsed) {
+		e.LastUsed = over.LastUsed
+	}
+	if over.Created.Before(e.Created) {
+		e.Created = over.Created
+	}
+}
+
+// ownersOf says which record has made each layer: the oldest of those that have it on top. A layer that is on top of none
+// came from elsewhere.
 func ownersOf(records []*Record) map[string]*Record {
-	owners, above := map[string]*Record{}, map[string]int{}
+	owners := map[string]*Record{}
 	for _, r := range records {
 		for _, stack := range r.Outputs {
-			for i, id := range stack {
-				n := len(stack) - 1 - i
-				other, known := owners[id]
-				if !known || n < above[id] || n == above[id] && r.Created.Before(other.Created) {
-					owners[id], above[id] = r, n
-				}
+			if len(stack) == 0 {
+				continue
+			}
+			top := stack[len(stack)-1]
+			if other, known := owners[top]; !known || r.Created.Before(other.Created) {
+				owners[top] = r
 			}
 		}
 	}

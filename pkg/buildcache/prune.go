@@ -50,7 +50,7 @@ func Plan(ctx context.Context, d layout.Dirs, o PruneOptions) ([]*Entry, error) 
 		if limited && total <= keep {
 			break
 		}
-		if e.InUse || !o.All && (e.Shared || e.Kind == KindInternal && e.record != nil || e.Kind == KindFrontend) ||
+		if e.InUse || e.below != "" || !o.All && (e.Shared || e.Kind == KindInternal && e.record != nil || e.Kind == KindFrontend) ||
 			o.Unused > 0 && time.Since(e.LastUsed) < o.Unused || !match(e) {
 			continue
 		}
@@ -89,7 +89,9 @@ func (c *contents) counts() (map[string]int, int64) {
 	var total int64
 	for _, e := range c.entries {
 		if e.record == nil {
-			total += e.Size
+			if e.below == "" {
+				total += e.Size
+			}
 			continue
 		}
 		for _, id := range e.record.Layers() {
