@@ -2,6 +2,8 @@
 // can list every flag without linking BuildKit. A zero value is the default; texts are as the user wrote them.
 package option
 
+import "time"
+
 // Build is the options of build.
 type Build struct {
 	Context       string            // directory, URL, - for standard input; empty: no context
@@ -78,4 +80,5 @@ type Display struct {
 type BuildKit struct {
 	Addresses []string // unix:///PATH, fd://3
 	Jobs      int
+	Idle      time.Duration // ends after so long without a connection; 0: never
 }

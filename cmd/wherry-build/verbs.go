@@ -59,12 +59,21 @@ func serve(ctx context.Context, env *cmdkit.Env, opts option.BuildKit) error {
 	}
 	return withBuilder(ctx, env, func(c *buildah.Config) { c.Jobs = opts.Jobs }, func(b *buildah.Builder) error {
 		var listeners []net.Listener
+		ctx, end := context.WithCancel(ctx)
+		defer end()
+		var watch *idleWatch
+		if opts.Idle > 0 {
+			watch = watchIdle(opts.Idle, end)
+		}
 		for _, address := range opts.Addresses {
 			l, err := listen(address)
 			if err != nil {
 				return err
 			}
 			defer l.Close()
+			if watch != nil {
+				l = countedListener{l, watch}
+			}
 			listeners = append(listeners, l)
 		}
 		return b.Serve(ctx, listeners...)

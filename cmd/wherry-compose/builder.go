@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,27 +20,24 @@ import (
 	"github.com/wherry-containers/wherry/pkg/procs"
 )
 
-// builder is the process that builds images for our clients. It is started with the first build, and ended when nobody
-// has used it for a while, or when we end: however that happens, the kernel tells it.
+// builder is the process that builds images for our clients. It is started with the first build, and ends when nobody
+// has been connected to it for a while, as after our own end, however that comes.
 type builder struct {
 	env *cmdkit.Env
 
 	mu   sync.Mutex
 	proc *builderProcess // nil: none runs
-	uses int             // connections
-	idle *time.Timer     // runs while there are none
 }
 
 type builderProcess struct {
 	socket string
 	ended  chan struct{}
-	signal func(os.Signal) error
 	said   bytes.Buffer // to be read when it has ended
 }
 
 // Times of the builder.
 const (
-	builderIdle  = 30 * time.Second
+	builderIdle  = "10" // seconds
 	builderStart = 20 * time.Second
 )
 
@@ -65,38 +61,10 @@ func (b *builder) dial(ctx context.Context) (net.Conn, error) {
 		}
 		b.proc = proc
 	}
-	conn, err := b.proc.connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	b.uses++
-	if b.idle != nil {
-		b.idle.Stop()
-		b.idle = nil
-	}
-	return &builderConn{Conn: conn, done: b.release}, nil
+	return b.proc.connect(ctx)
 }
 
-// release counts a connection that has ended.
-func (b *builder) release() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.uses--; b.uses == 0 {
-		b.idle = time.AfterFunc(builderIdle, b.rest)
-	}
-}
-
-// rest ends a builder that nobody uses.
-func (b *builder) rest() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.uses == 0 && b.proc != nil {
-		b.proc.signal(syscall.SIGTERM)
-		b.proc = nil
-	}
-}
-
-// start starts the process. Its thread's end would be taken for ours by the kernel, so that one stays as long as it.
+// start starts the process.
 func (b *builder) start() (*builderProcess, error) {
 	dir := filepath.Join(b.env.Dirs.Run, "builders")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -104,28 +72,20 @@ func (b *builder) start() (*builderProcess, error) {
 	}
 	sweepSockets(dir)
 	p := &builderProcess{socket: filepath.Join(dir, strconv.Itoa(os.Getpid())+".sock"), ended: make(chan struct{})}
-	args := []string{"buildkit", "--addr", "unix://" + p.socket}
+	args := []string{"buildkit", "--time", builderIdle, "--addr", "unix://" + p.socket}
 	if b.env.Runtime != "" {
 		args = append([]string{"--runtime", b.env.Runtime}, args...)
 	}
 	cmd := exec.Command(b.env.Dirs.Build(), args...)
 	cmd.Stderr = &p.said
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true} // Ctrl-C is ours to pass on
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			cmd.Wait()
-			os.Remove(p.socket)
-			close(p.ended)
-		}
-	}()
-	if err := <-started; err != nil {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is ours to pass on
+	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the builder %s: %w (is wherry installed completely?)", b.env.Dirs.Build(), err)
 	}
-	p.signal = cmd.Process.Signal
+	go func() {
+		cmd.Wait()
+		close(p.ended)
+	}()
 	return p, nil
 }
 
@@ -164,17 +124,4 @@ func sweepSockets(dir string) {
 			os.Remove(filepath.Join(dir, e.Name()))
 		}
 	}
-}
-
-// builderConn is a connection whose end is told once.
-type builderConn struct {
-	net.Conn
-	once sync.Once
-	done func()
-}
-
-func (c *builderConn) Close() error {
-	err := c.Conn.Close()
-	c.once.Do(c.done)
-	return err
 }
