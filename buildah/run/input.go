@@ -74,6 +74,10 @@ func (st *step) config() *record.Config {
 	if c.Hostname == "" {
 		c.Hostname = defaultHostname
 	}
+	if c.Resources.Pids == nil { // compilers have many threads, and nobody expects a limit
+		unlimited := int64(-1)
+		c.Resources.Pids = &unlimited
+	}
 	for _, u := range st.Meta.Ulimit {
 		c.Resources.Ulimits = append(c.Resources.Ulimits, record.Ulimit{Name: strings.ToLower(u.Name), Soft: u.Soft, Hard: u.Hard})
 	}

@@ -79,6 +79,11 @@ func (st *step) makeStub(m specs.Mount) error {
 	if err := safepath.MkdirAllIn(st.root, parent, 0o755, 0, 0); err != nil {
 		return err
 	}
+	if m.Type == "tmpfs" { // runc gives the file system the mode of its mount point
+		if err := st.openToAll(target); err != nil {
+			return err
+		}
+	}
 	if !isDir {
 		f, err := safepath.OpenIn(st.root, target, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW, 0o644)
 		if err != nil {
@@ -88,6 +93,15 @@ func (st *step) makeStub(m specs.Mount) error {
 	}
 	st.note(target, missing, isDir)
 	return st.setTimes(top, times)
+}
+
+func (st *step) openToAll(dir string) error {
+	f, err := safepath.OpenIn(st.root, dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Chmod(0o777 | fs.ModeSticky)
 }
 
 // note keeps in mind what is to be taken away: the mount point, and with it the directories that were made for it if the
