@@ -44,7 +44,6 @@ var mayExecute = []string{
 	"network",       // pasta, slirp4netns, foreign CNI plugins
 	"pkg/endpoint",  // ssh
 	"pkg/binfmt",    // tries whether programs of another processor run
-	"pkg/binfmt",    // tries whether programs of another processor run
 	"pkg/logdriver", // journald's reader
 	"pkg/rootfs",    // fuse-overlayfs
 	"pkg/rootless",  // newuidmap, newgidmap, nsenter, the pause process
