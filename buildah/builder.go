@@ -87,7 +87,9 @@ func Open(ctx context.Context, cfg Config) (_ *Builder, err error) {
 	out := &outputs{locals: &b.locals, exporter: export.New(export.Options{
 		Dirs: cfg.Dirs, Images: b.images, Layers: b.worker.Layers, Sessions: sessions, Layered: b.worker.Layered,
 	})}
-	b.server = control.New(control.Options{Worker: b.worker, Platforms: b.platforms(), Version: cfg.Version, Exporter: out})
+	b.server = control.New(control.Options{
+		Worker: b.worker, Platforms: b.platforms(), Version: cfg.Version, Exporter: out, Cache: stored{cfg.Dirs, b.images},
+	})
 	return b, nil
 }
 

@@ -36,6 +36,7 @@ type Options struct {
 	Platforms []ocispecs.Platform // that steps can run for; this machine's first
 	Version   string
 	Exporter  Exporter
+	Cache     Cache
 }
 
 // Server serves builds. It belongs to one process.
