@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"time"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 	buildkitd "github.com/moby/buildkit/client"
@@ -16,14 +15,9 @@ import (
 	"github.com/moby/buildkit/session/auth"
 	"github.com/moby/buildkit/session/grpchijack"
 	"github.com/moby/buildkit/util/entitlements"
-	"github.com/moby/moby/api/types/build"
 	"github.com/moby/moby/api/types/registry"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
-	"github.com/wherry-containers/wherry/pkg/image/list"
 )
 
 // tunnel connects a session to the builder; the header says whose it is and what it offers.
@@ -222,85 +216,4 @@ func (l *logins) Credentials(_ context.Context, req *auth.CredentialsRequest) (*
 		return &auth.CredentialsResponse{Username: user, Secret: password}, nil
 	}
 	return &auth.CredentialsResponse{}, nil
-}
-
-// buildPrune removes what builds have left for later ones.
-func (s *Server) buildPrune(w *response, r *request) error {
-	opts, err := pruneOptions(r)
-	if err != nil {
-		return err
-	}
-	report := build.CachePruneReport{CachesDeleted: []string{}}
-	err = s.withBuilder(r.Context(), func(c *buildkitd.Client) error {
-		gone := make(chan buildkitd.UsageInfo)
-		told := make(chan struct{})
-		go func() {
-			defer close(told)
-			for u := range gone {
-				report.CachesDeleted = append(report.CachesDeleted, u.ID)
-				report.SpaceReclaimed += uint64(max(u.Size, 0))
-			}
-		}()
-		err := c.Prune(r.work(), gone, opts...)
-		close(gone)
-		<-told
-		return err
-	})
-	if status.Code(err) == codes.Unimplemented {
-		return fail(http.StatusNotImplemented, "the builder cannot prune yet")
-	}
-	if err != nil {
-		return err
-	}
-	return w.json(http.StatusOK, report)
-}
-
-func pruneOptions(r *request) ([]buildkitd.PruneOption, error) {
-	filters, err := r.filters()
-	if err == nil {
-		err = known(filters, "until", "id", "parent", "type", "description", "inuse", "shared", "private")
-	}
-	if err != nil {
-		return nil, err
-	}
-	var opts []buildkitd.PruneOption
-	if r.flag("all") {
-		opts = append(opts, buildkitd.PruneAll)
-	}
-	age, err := pruneAge(filters)
-	if err != nil {
-		return nil, err
-	}
-	delete(filters, "until")
-	sizes := map[string]int{}
-	for _, name := range []string{"keep-storage", "reserved-space", "max-used-space", "min-free-space"} {
-		if sizes[name], err = r.number(name, 0); err != nil {
-			return nil, err
-		}
-	}
-	opts = append(opts, buildkitd.WithKeepOpt(age, int64(max(sizes["reserved-space"], sizes["keep-storage"])), int64(sizes["max-used-space"]), int64(sizes["min-free-space"])))
-	var texts []string
-	for key, values := range filters {
-		for _, value := range values {
-			texts = append(texts, key+"=="+value)
-		}
-	}
-	if len(texts) > 0 {
-		opts = append(opts, buildkitd.WithFilter([]string{strings.Join(texts, ",")}))
-	}
-	return opts, nil
-}
-
-// pruneAge is how long what goes has not been used.
-func pruneAge(filters map[string][]string) (time.Duration, error) {
-	values := filters["until"]
-	if len(values) == 0 {
-		return 0, nil
-	}
-	now := time.Now()
-	when, err := list.ParseTime(values[0], now)
-	if err != nil || len(values) > 1 {
-		return 0, invalid("invalid filter until=%s", strings.Join(values, ","))
-	}
-	return now.Sub(when), nil
 }

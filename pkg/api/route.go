@@ -27,6 +27,7 @@ func routes() []route {
 		volumeRoutes(),
 		eventRoutes(),
 		buildRoutes(),
+		usageRoutes(),
 		swarmRoutes(),
 	)
 }
