@@ -77,10 +77,12 @@ func active(status record.Status) bool {
 	return status == record.Running || status == record.Restarting || status == record.Paused
 }
 
-// done ends a request whose answer is its status.
+// done ends a request whose answer is its status. What was not found need not be the container.
 func (s *Server) done(w *response, r *request, err error) error {
 	if errors.Is(err, errdefs.ErrNotFound) {
-		return noSuch("container", r.vars["id"])
+		if there, _ := s.engine.Exists(r.Context(), r.vars["id"]); !there {
+			return noSuch("container", r.vars["id"])
+		}
 	}
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/wherry-containers/wherry/libpod"
 	"github.com/wherry-containers/wherry/libpod/record"
 	"github.com/wherry-containers/wherry/libpod/values"
+	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/logdriver"
 	"github.com/wherry-containers/wherry/pkg/signals"
 )
@@ -39,6 +41,8 @@ func (s *Server) containerCreate(w *response, r *request) error {
 	switch {
 	case libpod.IsImageMissing(err):
 		return noSuch("image", tagged(body.Image))
+	case errors.Is(err, errdefs.ErrNotFound): // clients take a 404 for a missing image, and pull
+		return invalid("%v", err)
 	case err != nil:
 		return s.nameTaken(r, opts.Config.Name, err)
 	}

@@ -214,7 +214,7 @@ func set[T comparable](into *T, value T) {
 }
 
 func setMoreLimits(r *record.Resources, from *container.Resources) error {
-	for _, u := range from.Ulimits {
+	for _, u := range present(from.Ulimits) {
 		parsed, err := values.Ulimit(fmt.Sprintf("%s=%d:%d", u.Name, u.Soft, u.Hard))
 		if err != nil {
 			return invalid("invalid Ulimits: %s: %v", u.Name, err)
@@ -227,7 +227,7 @@ func setMoreLimits(r *record.Resources, from *container.Resources) error {
 		}
 		r.Block.Weight = from.BlkioWeight
 	}
-	for _, d := range from.BlkioWeightDevice {
+	for _, d := range present(from.BlkioWeightDevice) {
 		r.Block.Set(&r.Block.DeviceWeights, record.Throttle{Path: d.Path, Rate: uint64(d.Weight)})
 	}
 	for _, list := range []struct {
@@ -235,11 +235,16 @@ func setMoreLimits(r *record.Resources, from *container.Resources) error {
 		into *[]record.Throttle
 	}{{from.BlkioDeviceReadBps, &r.Block.ReadBps}, {from.BlkioDeviceWriteBps, &r.Block.WriteBps},
 		{from.BlkioDeviceReadIOps, &r.Block.ReadIOps}, {from.BlkioDeviceWriteIOps, &r.Block.WriteIOps}} {
-		for _, d := range list.from {
+		for _, d := range present(list.from) {
 			r.Block.Set(list.into, record.Throttle{Path: d.Path, Rate: d.Rate})
 		}
 	}
 	return nil
+}
+
+// present leaves out what is null.
+func present[T any](list []*T) []*T {
+	return slices.DeleteFunc(slices.Clone(list), func(p *T) bool { return p == nil })
 }
 
 func (c *creation) devices() error {
