@@ -115,3 +115,32 @@ func TestOwnPlatformRegistersNothing(t *testing.T) {
 		t.Errorf("%s", mounts)
 	}
 }
+
+// A step of a build for another platform runs its programs, and what it makes is an image for that platform.
+//
+// flag: build --platform
+func TestBuildForeignPlatform(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("qemu-aarch64-static"); err != nil || runtime.GOARCH == "arm64" {
+		t.Skip("qemu-user-static is not installed, or not needed")
+	}
+	from, dir, name := foreignImage(t), t.TempDir(), strings.ToLower(shared.Name(t))
+	file := "FROM " + from + "\nRUN [\"/say\"]\nCMD [\"say\"]\n"
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(file), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := shared.Try(t, "build", "--progress", "plain", "--no-cache", "--network", "none", "--platform", "linux/arm64", "-t", name, dir)
+	if strings.Contains(r.Stderr, "Linux 6.7") {
+		t.Skip(r.Stderr)
+	}
+	t.Cleanup(func() { shared.Try(t, "rmi", "-f", name) })
+	if r.Code != 0 || !strings.Contains(r.Stderr, " /say\x00") {
+		t.Fatalf("exit %d: %q", r.Code, r.Stderr)
+	}
+	if arch := shared.Must(t, "image", "inspect", "-f", "{{.Architecture}}", name); arch != "arm64" {
+		t.Errorf("an image for %s", arch)
+	}
+	if out := shared.Must(t, "run", "--rm", "--network", "none", "--platform", "linux/arm64", name, "/say"); out != "/say\x00" {
+		t.Errorf("%q", out)
+	}
+}
