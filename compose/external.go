@@ -11,7 +11,9 @@ import (
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/types"
 	commands "github.com/docker/compose/v5/cmd/compose"
+	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
 	"github.com/wherry-containers/wherry/pkg/errdefs"
@@ -28,11 +30,11 @@ func (s *session) external(ctx context.Context, cmd *cobra.Command, project *cli
 	if s.SecretPath == nil || !slices.Contains(makers, cmd.Name()) || cmd.Parent() == nil || !mentions(project.ConfigPaths) {
 		return undo, nil
 	}
-	model, err := project.LoadModel(ctx)
+	loaded, err := load(ctx, project)
 	if err != nil {
 		return undo, nil // what is wrong is Compose's to tell
 	}
-	text := override(model, s.SecretPath)
+	text := override(loaded.Secrets, s.SecretPath)
 	if text == "" {
 		return undo, nil
 	}
@@ -84,21 +86,25 @@ func mentions(paths []string) bool {
 	})
 }
 
+// load reads the project without a word: Compose reads it once more, and says what there is to say.
+func load(ctx context.Context, project *cli.ProjectOptions) (*types.Project, error) {
+	level := logrus.GetLevel()
+	logrus.SetLevel(logrus.PanicLevel)
+	defer logrus.SetLevel(level)
+	return project.LoadProject(ctx)
+}
+
 // override is the text of the further file, empty if there is nothing for it to say. Secrets that the store does not have stay
 // what they are.
-func override(model map[string]any, find func(name string) (string, bool)) string {
-	secrets, _ := model["secrets"].(map[string]any)
+func override(secrets types.Secrets, find func(name string) (string, bool)) string {
 	var b strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(secrets)) {
-		secret, _ := secrets[key].(map[string]any)
-		if is, _ := secret["external"].(bool); !is {
-			continue
-		}
-		name, _ := secret["name"].(string)
+		secret := secrets[key]
+		name := secret.Name
 		if name == "" {
 			name = key
 		}
-		if path, ok := find(name); ok {
+		if path, ok := find(name); ok && bool(secret.External) {
 			fmt.Fprintf(&b, "  %q: !override\n    file: %q\n", key, path)
 		}
 	}

@@ -3,24 +3,25 @@ package compose
 import (
 	"errors"
 	"testing"
+
+	"github.com/compose-spec/compose-go/v2/types"
 )
 
 func TestOverride(t *testing.T) {
 	find := func(name string) (string, bool) { return "/store/" + name, name != "gone" }
 	for _, c := range []struct {
 		name    string
-		secrets map[string]any
+		secrets types.Secrets
 		want    string
 	}{
 		{"none", nil, ""},
-		{"a file", map[string]any{"a": map[string]any{"file": "a.txt"}}, ""},
-		{"external", map[string]any{"b": map[string]any{"external": true}, "a": map[string]any{"external": true, "name": "other"}},
+		{"a file", types.Secrets{"a": {File: "a.txt"}}, ""},
+		{"external", types.Secrets{"b": {External: true}, "a": {External: true, Name: "other"}},
 			"secrets:\n  \"a\": !override\n    file: \"/store/other\"\n  \"b\": !override\n    file: \"/store/b\"\n"},
-		{"not in the store", map[string]any{"gone": map[string]any{"external": true}}, ""},
-		{"odd", map[string]any{"x": "text", "y": map[string]any{"external": "yes"}}, ""},
-		{"a name that is YAML", map[string]any{"a\nb: c": map[string]any{"external": true, "name": "n"}}, "secrets:\n  \"a\\nb: c\": !override\n    file: \"/store/n\"\n"},
+		{"not in the store", types.Secrets{"gone": {External: true}}, ""},
+		{"a name that is YAML", types.Secrets{"a\nb: c": {External: true, Name: "n"}}, "secrets:\n  \"a\\nb: c\": !override\n    file: \"/store/n\"\n"},
 	} {
-		if got := override(map[string]any{"secrets": c.secrets}, find); got != c.want {
+		if got := override(c.secrets, find); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}

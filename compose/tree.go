@@ -30,6 +30,7 @@ func (s *session) root() (*cobra.Command, *flags.ClientOptions) {
 	tree := commands.RootCommand(s.docker, backend)
 	tree.AddCommand(commands.HooksCommand())
 	tree.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return cli.StatusError{StatusCode: 1, Status: err.Error()} })
+	olderNames(tree)
 	s.unknown(tree)
 	prepare := tree.PersistentPreRunE
 	tree.PersistentPreRunE = func(cmd *cobra.Command, args []string) error {
@@ -48,6 +49,15 @@ func plain(c *cobra.Command) {
 	c.DisableFlagsInUseLine = true
 	for _, sub := range c.Commands() {
 		plain(sub)
+	}
+}
+
+// olderNames are those that Compose had for a command before.
+func olderNames(tree *cobra.Command) {
+	for _, c := range tree.Commands() {
+		if c.Name() == "config" {
+			c.Aliases = append(c.Aliases, "convert")
+		}
 	}
 }
 

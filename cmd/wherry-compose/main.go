@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/containers/storage/pkg/reexec"
@@ -62,6 +63,9 @@ func run() int {
 type plainLog struct{}
 
 func (plainLog) Format(e *logrus.Entry) ([]byte, error) {
+	if strings.HasPrefix(e.Message, "secret file ") {
+		return nil, nil // the create says it where it is so, with the path; names of secrets in the store are no files
+	}
 	word := "Warning: "
 	if e.Level > logrus.WarnLevel {
 		word = "Debug: "

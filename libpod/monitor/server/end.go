@@ -80,7 +80,6 @@ func (s *Server) recordEnd() error {
 		if s.live.Initialized { // it never ran: what is noted is of the last run
 			return s.recordUnused(st)
 		}
-		s.noteEnd(st.Name)
 		s.end.brief = st.Status == record.Removing
 		if st.Status != record.Removing { // else nobody may start it again before it is gone
 			st.Status = record.Exited
@@ -91,7 +90,9 @@ func (s *Server) recordEnd() error {
 		if st.Error == "" {
 			st.Error = s.warning
 		}
-		if err := s.writeState(st); err != nil && !s.job.Lifecycle.AutoRemove {
+		err := s.writeState(st)
+		s.noteEnd(st.Name) // after the state: who is told of the end looks at it
+		if err != nil && !s.job.Lifecycle.AutoRemove {
 			return err
 		}
 		faultpoint.Hit("monitor.state")
@@ -280,10 +281,10 @@ func (s *Server) waitForRestart() bool {
 			return nil
 		}
 		again = true
-		s.noteEnd(st.Name)
 		st.Status, st.FinishedAt = record.Restarting, s.end.at
 		st.ExitCode, st.OOMKilled, st.RestartCount = s.end.code, s.end.oom, s.restart.Count
 		err := s.writeState(st)
+		s.noteEnd(st.Name)
 		s.rest.seen, _ = idle.Look(filepath.Join(s.job.Dir, record.StateFile))
 		return err
 	})
