@@ -22,6 +22,7 @@ import (
 	"github.com/wherry-containers/wherry/buildah/request"
 	"github.com/wherry-containers/wherry/buildah/run"
 	"github.com/wherry-containers/wherry/buildah/solver"
+	"github.com/wherry-containers/wherry/pkg/binfmt"
 	"github.com/wherry-containers/wherry/pkg/image"
 	"github.com/wherry-containers/wherry/pkg/layout"
 )
@@ -84,11 +85,11 @@ func Open(ctx context.Context, cfg Config) (_ *Builder, err error) {
 	if b.worker.Layers, err = layers.Open(ctx, layers.Options{Dirs: cfg.Dirs, Storage: b.images.Storage(), Driver: cfg.Layers}); err != nil {
 		return nil, err
 	}
-	out := &outputs{locals: &b.locals, exporter: export.New(export.Options{
+	out := &outputs{locals: &b.locals, layers: b.worker.Layers, layered: b.worker.Layered, exporter: export.New(export.Options{
 		Dirs: cfg.Dirs, Images: b.images, Layers: b.worker.Layers, Sessions: sessions, Layered: b.worker.Layered,
 	})}
 	b.server = control.New(control.Options{
-		Worker: b.worker, Platforms: b.platforms(), Version: cfg.Version, Exporter: out, Cache: stored{cfg.Dirs, b.images},
+		Worker: b.worker, Platforms: hostPlatforms(), Version: cfg.Version, Exporter: out, Cache: stored{cfg.Dirs, b.images},
 	})
 	return b, nil
 }
@@ -111,7 +112,20 @@ func (b *Builder) Close() error {
 // Server is BuildKit's Control service of this builder.
 func (b *Builder) Server() *control.Server { return b.server }
 
-// platforms are those that steps can run for.
-func (b *Builder) platforms() []ocispecs.Platform {
-	return []ocispecs.Platform{platforms.Normalize(platforms.DefaultSpec())}
+// emulated are the platforms that may be had by emulation.
+var emulated = []ocispecs.Platform{
+	{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64"}, {OS: "linux", Architecture: "arm", Variant: "v7"},
+	{OS: "linux", Architecture: "arm", Variant: "v6"}, {OS: "linux", Architecture: "386"}, {OS: "linux", Architecture: "riscv64"},
+	{OS: "linux", Architecture: "ppc64le"}, {OS: "linux", Architecture: "s390x"},
+}
+
+// hostPlatforms are those that steps can run for: this machine's, then the emulated ones.
+func hostPlatforms() []ocispecs.Platform {
+	list := []ocispecs.Platform{platforms.Normalize(platforms.DefaultSpec())}
+	for _, p := range emulated {
+		if p.Architecture != list[0].Architecture && binfmt.Check(p.Architecture) == nil {
+			list = append(list, p)
+		}
+	}
+	return list
 }

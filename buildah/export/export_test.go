@@ -11,16 +11,22 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/containers/common/libimage/manifests"
 	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/result"
 	"github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"github.com/wherry-containers/wherry/pkg/image/list"
+	"github.com/wherry-containers/wherry/pkg/image/option"
+	"github.com/wherry-containers/wherry/pkg/store"
+	fake "github.com/wherry-containers/wherry/test/registry"
 )
 
 func TestImage(t *testing.T) {
@@ -258,5 +264,82 @@ func TestRefuses(t *testing.T) {
 	}
 	if err := f.Check(Request{Type: "image", Attrs: map[string]string{"compression": "zstd", "oci-mediatypes": "false"}}); !errors.Is(err, errdefs.ErrInvalid) {
 		t.Error(err)
+	}
+}
+
+// Several platforms are a manifest list under the name, by which the image for this machine is found.
+func TestPlatformsInStore(t *testing.T) {
+	f := newFixture(t)
+	out := f.export(Request{Type: "image", Attrs: map[string]string{"name": "multi"}, Result: f.double()})
+	img := f.lookup("multi")
+	if img.List == "" || img.Config.Architecture != runtime.GOARCH || img.Ref != "docker.io/library/multi:latest" || "sha256:"+img.List != out["containerimage.digest"] {
+		t.Errorf("%+v %v", img, out)
+	}
+	images, err := store.Open(f.dirs).Images(t.Context())
+	f.must(err)
+	lists, listed := 0, 0
+	for _, i := range images {
+		if i.IsList {
+			lists++
+		}
+		if i.Listed && !list.IsDangling(i) {
+			listed++
+		}
+	}
+	if len(images) != 3 || lists != 1 || listed != 2 {
+		t.Errorf("%d images, %d lists, %d listed", len(images), lists, listed)
+	}
+	if problems, err := store.Open(f.dirs).Problems(t.Context()); err != nil || len(problems) != 0 {
+		t.Errorf("%+v %v", problems, err)
+	}
+	_, l, err := manifests.LoadFromImage(f.images.Storage(), img.List)
+	if err != nil || len(l.Instances()) != 2 {
+		t.Errorf("containers/common cannot read it: %v", err)
+	}
+	f.must(f.images.Tag(t.Context(), "multi", []string{"other"}))
+	f.must(f.images.Remove(t.Context(), "multi", option.Remove{}))
+	if got := f.lookup("other"); got.List != img.List {
+		t.Errorf("%+v", got)
+	}
+	pruned, err := f.images.Prune(t.Context(), option.Prune{})
+	if err != nil || len(pruned.Images) != 0 {
+		t.Errorf("pruned %+v %v", pruned, err)
+	}
+	f.must(f.images.Remove(t.Context(), "other", option.Remove{}))
+	if images, err = store.Open(f.dirs).Images(t.Context()); err != nil || len(images) != 0 {
+		t.Errorf("left: %+v %v", images, err)
+	}
+}
+
+// What others have is what was pushed, byte by byte, and pulls back as the same image.
+func TestPush(t *testing.T) {
+	r := fake.Start(t, fake.Options{})
+	f := newFixture(t)
+	name := r.Host + "/app:1"
+	out := f.export(Request{Type: "image", Attrs: map[string]string{"name": name, "push": "true"}, Result: f.single("a", "b")})
+	local := f.lookup(name)
+	f.must(f.images.Remove(t.Context(), name, option.Remove{}))
+	ids, err := f.images.Pull(t.Context(), name, option.Pull{Quiet: true})
+	f.must(err)
+	pulled := f.lookup(name)
+	if len(ids) != 1 || pulled.ID != local.ID || pulled.Digest != out["containerimage.digest"] || !slices.Equal(pulled.Layers, local.Layers) {
+		t.Errorf("%v %+v, was %+v", out, pulled, local)
+	}
+	// Only pushed, as several platforms with attestations, and by digest.
+	out = f.export(Request{Type: "registry", Attrs: map[string]string{"name": r.Host + "/multi"}, Result: sbom(f)})
+	if ids, err = f.images.Pull(t.Context(), r.Host+"/multi", option.Pull{Quiet: true}); err != nil || len(ids) != 1 {
+		t.Error(ids, err)
+	}
+	out = f.export(Request{Type: "image", Attrs: map[string]string{"name": r.Host + "/nameless", "push-by-digest": "true", "push": "true", "store": "false"}, Result: f.single("c")})
+	if _, err = f.images.Pull(t.Context(), r.Host+"/nameless@"+out["containerimage.digest"], option.Pull{Quiet: true}); err != nil {
+		t.Error(err)
+	}
+	if _, err = f.images.Pull(t.Context(), r.Host+"/nameless", option.Pull{Quiet: true}); err == nil {
+		t.Error("pushed by a tag, too")
+	}
+	gone := f.Exporter
+	r.Stop()
+	if _, err := gone.Export(t.Context(), Request{Type: "registry", Attrs: map[string]string{"name": name}, Result: f.single("a")}); err == nil || !strings.Contains(err.Error(), name) {
+		t.Errorf("registry gone: %v", err)
 	}
 }

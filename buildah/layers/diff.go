@@ -13,19 +13,28 @@ func (s *Store) Diff(ctx context.Context, lower, upper []string) ([]string, erro
 		own := upper[len(lower):]
 		return slices.Clone(own), s.Hold(ctx, own)
 	}
-	below, err := s.Mount(ctx, lower)
+	id, err := s.Squash(ctx, lower, upper)
 	if err != nil {
 		return nil, err
+	}
+	return []string{id}, nil
+}
+
+// Squash makes one layer of what differs between two trees, whether one stands on the other or not.
+func (s *Store) Squash(ctx context.Context, lower, upper []string) (string, error) {
+	below, err := s.Mount(ctx, lower)
+	if err != nil {
+		return "", err
 	}
 	defer below.Close()
 	above, err := s.Mount(ctx, upper)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	defer above.Close()
 	id, err := s.put(ctx, &packer{full: true}, above.Root(), below.Root(), "")
 	if err != nil {
-		return nil, fmt.Errorf("what differs between two trees: %w", err)
+		return "", fmt.Errorf("what differs between two trees: %w", err)
 	}
-	return []string{id}, nil
+	return id, nil
 }

@@ -62,7 +62,6 @@ type Result struct {
 	Compression string
 	Squash      bool   // one layer for what the Dockerfile adds
 	SquashAll   bool   // one layer for everything
-	NoLayers    bool   // what the steps make is not kept for later builds
 	Epoch       *int64 // seconds since 1970: no time in the result is later
 	Rewrite     bool   // also those of files
 	IIDFile     string

@@ -19,6 +19,13 @@ import (
 // Store is the exporter that keeps the image in wherry's own store.
 const Store = client.ExporterImage
 
+// Squash is an attribute of ours for an output that is an image: it has one layer of what the Dockerfile adds or, with
+// SquashAll, of everything.
+const (
+	Squash    = "wherry.squash"
+	SquashAll = "all"
+)
+
 // addResult says what becomes of the result.
 func (r *Request) addResult() error {
 	for _, l := range r.opts.Result.Labels {
@@ -227,9 +234,9 @@ func (r *Request) describe(e *client.ExportEntry, names string) error {
 		e.Attrs["rewrite-timestamp"] = "true"
 	}
 	if res.SquashAll {
-		e.Attrs["squash"] = "all"
+		e.Attrs[Squash] = SquashAll
 	} else if res.Squash {
-		e.Attrs["squash"] = "new"
+		e.Attrs[Squash] = "new"
 	}
 	return annotate(e.Attrs, res.Annotations)
 }

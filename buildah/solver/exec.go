@@ -176,7 +176,7 @@ func (e *execOp) mount(ctx context.Context, s Surroundings, p *places, inputs []
 
 // bind mounts an input: read-only as it is, else below a draft, which is given up where nobody wants it.
 func (e *execOp) bind(ctx context.Context, p *places, i int, m *pb.Mount, in *tree.Tree) (string, error) {
-	if m.Readonly {
+	if m.Readonly && m.Dest != pb.RootMount { // in a root mount points are made, whatever the command may write to
 		return p.view(ctx, in)
 	}
 	d, err := p.draft(ctx, in)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // buildFrom builds with something on standard input.
@@ -114,4 +115,42 @@ func TestBuildCalls(t *testing.T) {
 	if r.Code != 1 || !strings.Contains(r.Stdout, "ConsistentInstructionCasing") || !strings.Contains(r.Stdout, "Dockerfile:6") {
 		t.Errorf("--check: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
+}
+
+// flag: build --squash --squash-all --layers
+func TestBuildSquash(t *testing.T) {
+	t.Parallel()
+	context := recipe(t, map[string]string{"f": "x", "Dockerfile": "FROM busybox\nCOPY f /a\nRUN rm /a; rm -r /home; echo b > /b; ln /b /c\nRUN echo d > /etc/d\nENV A=1\n"})
+	for flag, layers := range map[string]string{"--squash": "2", "--squash-all": "1", "--layers=true": "4"} {
+		name := built(t)
+		shared.Must(t, "build", "-q", flag, "-t", name, context)
+		want(t, flag+": layers", imageField(t, name, "{{len .RootFS.Layers}}"), layers)
+		want(t, flag+": files", inside2(t, name, "cat /b /etc/d; ls -d /a /home 2>/dev/null; stat -c %h /c; echo $A"), "b\nd\n2\n1")
+		if n := strings.Count(shared.Must(t, "history", "--no-trunc", name), "# buildkit"); n != 3 {
+			t.Errorf("%s: the history has %d steps, want 3", flag, n)
+		}
+	}
+	failing(t, 125, "--no-cache, and --squash", "build", "--layers=false", context)
+}
+
+// flag: build --timestamp --source-date-epoch --rewrite-timestamp
+func TestBuildReproducible(t *testing.T) {
+	t.Parallel()
+	context := recipe(t, map[string]string{"f": "x", "Dockerfile": "FROM busybox\nCOPY f /a\nRUN date > /dev/null; echo b > /b\n"})
+	name := built(t)
+	once := func(args ...string) string {
+		return shared.Must(t, append(append([]string{"build", "-q", "--no-cache", "-t", name}, args...), context)...)
+	}
+	first := once("--timestamp", "1000000000")
+	os.Chtimes(filepath.Join(context, "f"), time.Now(), time.Now())
+	want(t, "the same again, at another time", once("--timestamp", "1000000000"), first)
+	want(t, "times of files", inside2(t, name, "stat -c %Y /a /b"), "1000000000\n1000000000")
+	want(t, "when the image was made", imageField(t, name, "{{.Created}}"), "2001-09-09T01:46:40Z")
+	want(t, "the same by other flags", once("--source-date-epoch", "1000000000", "--rewrite-timestamp"), first)
+	name = built(t)
+	want(t, "SOURCE_DATE_EPOCH", func() string {
+		with := shared.With("SOURCE_DATE_EPOCH=1000000000")
+		with.Must(t, "build", "-q", "--no-cache", "-t", name, context)
+		return imageField(t, name, "{{.Created}}")
+	}(), "2001-09-09T01:46:40Z")
 }

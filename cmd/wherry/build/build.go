@@ -40,7 +40,7 @@ func action(env *cmdkit.Env, do func(c *cli.Context, v *Verbs) error) cli.Action
 
 // Build is `wherry build`.
 func Build(env *cmdkit.Env) *cli.Command {
-	b := builder{opts: option.Build{Contexts: map[string]string{}, Steps: option.Steps{Resources: map[string]string{}}}, layers: true}
+	b := builder{opts: option.Build{Contexts: map[string]string{}, Steps: option.Steps{Resources: map[string]string{}}}}
 	if p := env.Getenv("DOCKER_DEFAULT_PLATFORM"); p != "" {
 		b.opts.Platforms = []string{p}
 	}
@@ -64,21 +64,16 @@ func Build(env *cmdkit.Env) *cli.Command {
 
 // builder binds the flags of build.
 type builder struct {
-	opts      option.Build
-	layers    bool
-	check     bool
-	logSplit  bool
-	platform  struct{ os, arch, variant string }
-	sbom      string
-	prov      string
-	compress  bool
-	pullGiven bool
+	opts     option.Build
+	check    bool
+	platform struct{ os, arch, variant string }
+	sbom     string
+	prov     string
 }
 
 // complete puts together what several flags say.
 func (b *builder) complete() error {
 	o := &b.opts
-	o.Result.NoLayers = !b.layers
 	if b.check {
 		if o.Call != "" && o.Call != "check" {
 			return cmdkit.Usagef("--check and --call %s exclude each other", o.Call)

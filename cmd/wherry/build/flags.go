@@ -155,14 +155,14 @@ func (b *builder) resultFlags() []cli.Flag {
 		cmdkit.String(&r.Format, "format", "Write the image's description as `oci|docker`"),
 		cmdkit.Bool(&r.Squash, "squash", "Make one layer of what the Dockerfile adds"),
 		cmdkit.Bool(&r.SquashAll, "squash-all", "Make one layer of everything"),
-		cmdkit.Bool(&b.layers, "layers", "Keep what each step makes for later builds (the default)"),
+		always("layers", "Keep what each step makes for later builds (the default)", "the results of steps are always kept (use --no-cache, and --squash for one layer)"),
 		epochFlag("timestamp", "No time in the image is later than `SECONDS` since 1970, also of its files", &r.Epoch, &r.Rewrite),
 		epochFlag("source-date-epoch", "No time in the image's description is later than `SECONDS` since 1970", &r.Epoch, nil),
 		cmdkit.Bool(&r.Rewrite, "rewrite-timestamp", "Let --source-date-epoch also be about the times of files"),
 		cmdkit.String(&r.IIDFile, "iidfile", "Write the image's id to `FILE`"),
 		cmdkit.String(&r.Metadata, "metadata-file", "Write what came of the build to `FILE`, as JSON"),
-		always("rm", "Remove the containers of the steps (they are always removed)"),
-		always("force-rm", "Remove the containers of the steps also after a failure (they are always removed)"),
+		always("rm", "Remove the containers of the steps (they are always removed)", noContainers),
+		always("force-rm", "Remove the containers of the steps also after a failure (they are always removed)", noContainers),
 	}
 }
 
@@ -184,13 +184,15 @@ func epochFlag(name, usage string, to **int64, rewrite *bool) cli.Flag {
 	})
 }
 
+const noContainers = "the containers of steps do not stay (the cache has each step's files)"
+
 // always is a switch that asks for what happens anyhow; the contrary is refused.
-func always(name, usage string) cli.Flag {
+func always(name, usage, why string) cli.Flag {
 	f := cmdkit.Func(name, usage, func(s string) error {
 		if on, err := strconv.ParseBool(s); err != nil {
 			return fmt.Errorf("true or false is expected")
 		} else if !on {
-			return fmt.Errorf("the containers of steps do not stay (the cache has each step's files)")
+			return fmt.Errorf("%s", why)
 		}
 		return nil
 	})
