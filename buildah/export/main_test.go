@@ -66,6 +66,9 @@ func newFixture(t *testing.T) *fixture {
 	t.Setenv("HOME", dir)
 	t.Setenv("XDG_RUNTIME_DIR", dir)
 	t.Setenv("CONTAINERS_REGISTRIES_CONF", filepath.Join(dir, "registries.conf"))
+	if err := os.WriteFile(filepath.Join(dir, "registries.conf"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	f := &fixture{t: t, dir: dir, dirs: layout.Dirs{Data: filepath.Join(dir, "data"), Run: filepath.Join(dir, "run")}}
 	var err error
 	f.images, err = image.Open(image.Config{Dirs: f.dirs, Out: io.Discard, Err: io.Discard, Getenv: os.Getenv})

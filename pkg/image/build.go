@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containers/image/v5/transports"
 	"github.com/containers/storage"
 	"github.com/opencontainers/go-digest"
 
@@ -99,7 +100,7 @@ func (s *Session) renewBuilt(id string, data []storage.ImageBigDataOption) error
 	return nil
 }
 
-// instancesKey is where containers/common keeps which images of the store a list is about.
+// instancesKey is where containers/common keeps where the images are that a list names.
 const instancesKey = "instances.json"
 
 // BuiltList is a list of images for several platforms. They are in the store.
@@ -116,7 +117,15 @@ func (s *Session) PutList(ctx context.Context, l BuiltList) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	instances, err := json.Marshal(l.Images)
+	places := map[digest.Digest]string{}
+	for d, id := range l.Images {
+		ref, err := s.storageRef(id)
+		if err != nil {
+			return "", err
+		}
+		places[d] = transports.ImageName(ref)
+	}
+	instances, err := json.Marshal(places)
 	if err != nil {
 		return "", err
 	}

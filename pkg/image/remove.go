@@ -94,7 +94,10 @@ func isLastName(names []string, ref string) bool {
 // lookupToRemove also finds an image that is broken.
 func (s *Session) lookupToRemove(ctx context.Context, name string) (*store.Image, error) {
 	img, err := s.lookup(ctx, name)
-	if err == nil || errors.Is(err, errdefs.ErrNotFound) || errors.Is(err, errdefs.ErrAmbiguous) || errors.Is(err, errdefs.ErrInvalid) {
+	if err == nil {
+		return asRecord(img), nil
+	}
+	if errors.Is(err, errdefs.ErrNotFound) || errors.Is(err, errdefs.ErrAmbiguous) || errors.Is(err, errdefs.ErrInvalid) {
 		return img, err
 	}
 	stored, serr := s.store.Image(strings.TrimPrefix(name, "sha256:"))
@@ -104,7 +107,7 @@ func (s *Session) lookupToRemove(ctx context.Context, name string) (*store.Image
 	if serr != nil {
 		return nil, err
 	}
-	return &store.Image{ID: stored.ID, Names: stored.Names, ReadOnly: stored.ReadOnly, Graph: s.cfg.Dirs.Graph()}, nil
+	return &store.Image{ID: stored.ID, Names: stored.Names, ReadOnly: stored.ReadOnly, IsList: stored.TopLayer == "", Graph: s.cfg.Dirs.Graph()}, nil
 }
 
 // delete removes the image and all its names unless a container stands on it. The exclusive lock on images is held.
@@ -128,11 +131,15 @@ func (s *Session) delete(ctx context.Context, img *store.Image, name string, opt
 	if s.mounted(img.ID) {
 		return errMounted(name)
 	}
+	listed := s.digestsIn(img)
 	if err := s.deleteStored(ctx, img); err != nil {
 		return err
 	}
 	if opts.NoPrune {
 		return nil
+	}
+	if img.IsList {
+		return s.deleteListed(ctx, users, listed)
 	}
 	return s.deleteParents(ctx, img, users)
 }

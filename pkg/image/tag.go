@@ -53,6 +53,7 @@ func (s *Session) withWritable(ctx context.Context, name string, fn func(*store.
 		if err != nil {
 			return err
 		}
+		img = asRecord(img)
 		if img.ReadOnly {
 			return errReadOnly(name, img.Graph)
 		}

@@ -57,6 +57,9 @@ func (s *Store) checkImage(img *Image) error {
 			return err
 		}
 	}
+	if img.IsList {
+		return nil
+	}
 	return s.ReadConfig(&probe)
 }
 
@@ -90,12 +93,15 @@ func (s *Store) walk(ctx context.Context, visit func(img Image, problem error)) 
 			broken = append(broken, Problem{Graph: g.root, ReadOnly: true, Err: err})
 			continue
 		}
+		named := inLists(g, images)
 		for _, rec := range images {
 			if seen[rec.ID] {
 				continue
 			}
 			seen[rec.ID] = true
 			img := newImage(rec, g)
+			_, img.IsList = readList(g, rec)
+			img.Listed = slices.ContainsFunc(img.Digests, func(d string) bool { return named[d] })
 			visit(img, layers.fill(&img, rec.TopLayer, at, false))
 		}
 	}

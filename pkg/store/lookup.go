@@ -93,6 +93,9 @@ func (h *hunt) root(root string, readOnly bool) (*Image, error) {
 // build makes the Image of the record that was found in the last of graphs.
 func (s *Store) build(rec imageRecord, name string, graphs []graph) (*Image, error) {
 	at := len(graphs) - 1
+	if entries, ok := readList(graphs[at], rec); ok {
+		return s.listed(rec, name, entries, graphs)
+	}
 	img := newImage(rec, graphs[at])
 	img.Ref = name
 	if err := s.layerSet(graphs).fill(&img, rec.TopLayer, at, true); err != nil {

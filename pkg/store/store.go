@@ -45,6 +45,11 @@ type Image struct {
 	Config   Config
 	ReadOnly bool // it lies in an additional store
 
+	List      string   // of Lookup: id of the manifest list that was asked for, of which this is the image for this machine
+	ListNames []string // its names
+	IsList    bool     // of Images: it is a manifest list, which has neither layers nor a configuration
+	Listed    bool     // of Images: a manifest list names it
+
 	Graph  string // graph root it lies in
 	Driver string // overlay or vfs: the format of that root
 }

@@ -151,8 +151,8 @@ func (f *Filter) Match(img store.Image) bool {
 	return f.matchLabels(img.Config.Config.Labels) && (len(f.references) == 0 || f.matchAnyName(img))
 }
 
-// IsDangling says whether an image has no name.
-func IsDangling(img store.Image) bool { return len(img.Names) == 0 }
+// IsDangling says whether an image has no name, and no manifest list names it.
+func IsDangling(img store.Image) bool { return len(img.Names) == 0 && !img.Listed }
 
 func (f *Filter) matchLabels(labels map[string]string) bool {
 	for _, l := range f.labels {

@@ -54,7 +54,7 @@ func (Row) Headings() map[string]string {
 type RowOptions struct {
 	Digests bool // a row per digest, too
 	NoTrunc bool
-	All     bool // also nameless images that others stand on
+	All     bool // also nameless images that others stand on, or that manifest lists are about
 }
 
 // Rows makes the rows of images. The filter picks among the names of an image, too.
@@ -62,7 +62,7 @@ func Rows(images []store.Image, filter Filter, opts RowOptions, now time.Time) [
 	inner := innerLayers(images)
 	var rows []Row
 	for _, img := range images {
-		if !opts.All && len(img.Names) == 0 && inner[img.TopLayer()] {
+		if !opts.All && len(img.Names) == 0 && (inner[img.TopLayer()] || img.Listed) {
 			continue
 		}
 		base := baseRow(img, opts.NoTrunc, now)
