@@ -92,7 +92,8 @@ d kind 0755
 f kind/sub 0644 file-where-a-directory-comes
 `
 
-// TestAsBuildKit copies with every combination of these and compares the trees, or that both refuse.
+// TestAsBuildKit copies with many combinations of these and compares the trees, or that both refuse. WHERRY_TEST_FULL=1
+// takes all of them, which lasts minutes.
 func TestAsBuildKit(t *testing.T) {
 	sources := []string{"a.txt", "/dir", "dir/", "dir/.", "/", "link", "dirlink", "abs/deep.md", "dirlink/sub", "*.txt", "dir*", "d*/f", "*/sub", "lin?",
 		"hard", "pipe", "broken", "missing", "exec", "dir/up", "dir/out", "zzz*", `dir/\[x\]y`, "dir/[[]x*", "loop", "../a.txt", "dir2"}
@@ -116,27 +117,30 @@ func TestAsBuildKit(t *testing.T) {
 		{"symbolic", func(a *pb.FileActionCopy) { a.ModeStr, a.DirCopyContents = "u=rwX,go-w,+t", true }},
 		{"replace", func(a *pb.FileActionCopy) { a.AlwaysReplaceExistingDestPaths, a.DirCopyContents = true, true }},
 	}
-	for _, v := range variants {
-		for _, src := range sources {
+	in := t.TempDir()
+	plant(t, in, oracleSource)
+	age(t, in)
+	full := os.Getenv("WHERRY_TEST_FULL") != ""
+	for i, v := range variants {
+		for j, src := range sources {
 			t.Run(v.name+" "+src, func(t *testing.T) {
 				t.Parallel()
-				for _, dest := range dests {
+				for k, dest := range dests {
+					if !full && (i+3*j+k)%16 != 0 {
+						continue
+					}
 					a := &pb.FileActionCopy{Src: src, Dest: dest, Mode: -1, Timestamp: -1, CreateDestPath: true}
 					v.set(a)
-					compareWithBuildKit(t, a)
+					compareWithBuildKit(t, in, a)
 				}
 			})
 		}
 	}
 }
 
-func compareWithBuildKit(t *testing.T, a *pb.FileActionCopy) {
+func compareWithBuildKit(t *testing.T, in string, a *pb.FileActionCopy) {
 	t.Helper()
 	dir := t.TempDir()
-	in := filepath.Join(dir, "in")
-	noError(t, os.Mkdir(in, 0o755))
-	plant(t, in, oracleSource)
-	age(t, in)
 	var trees, errs [2]string
 	for i, do := range []func(string) error{
 		func(to string) error { return asBuildKit(in, to, a) },
