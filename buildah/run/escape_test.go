@@ -1,6 +1,7 @@
 package run_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -188,4 +189,25 @@ func TestEntitlements(t *testing.T) {
 	if _, err := b.try(s); err == nil || !strings.Contains(err.Error(), "vendor.com/class=x is requested by the build but not allowed") {
 		t.Errorf("device without its entitlement: %v", err)
 	}
+}
+
+// TestWorkDirThroughDescriptors replays CVE-2024-21626: a working directory behind a descriptor that the runtime might have
+// left open, from which ".." leads to the host. A step has none but its standard streams.
+func TestWorkDirThroughDescriptors(t *testing.T) {
+	if !inside(t) {
+		return
+	}
+	b := newBench(t)
+	victim := b.victim()
+	if out := b.output(sh("ls /proc/self/fd | wc -w")); out != "4" { // ls has the directory open
+		t.Errorf("%s descriptors", out)
+	}
+	for fd := 3; fd < 12; fd++ {
+		s := sh("cat ../../../../../../../.." + victim + "/key; cat /proc/self/cwd/../../../.." + victim + "/key")
+		s.Meta.Cwd = fmt.Sprintf("/proc/self/fd/%d", fd)
+		if out, _ := b.try(s); strings.Contains(out, "key\n") || strings.HasPrefix(out, "key") {
+			t.Errorf("descriptor %d: %q", fd, out)
+		}
+	}
+	b.untouched(victim)
 }
