@@ -29,10 +29,10 @@ type build struct {
 
 // Solve builds.
 func (s *Server) Solve(ctx context.Context, req *controlapi.SolveRequest) (*controlapi.SolveResponse, error) {
+	modernise(req)
 	if err := unsupported(req); err != nil {
 		return nil, err
 	}
-	modernise(req)
 	b, err := s.begin(ctx, req)
 	if err != nil {
 		return nil, err
@@ -50,6 +50,12 @@ func unsupported(req *controlapi.SolveRequest) error {
 	switch {
 	case req.SourcePolicy != nil || req.SourcePolicySession != "":
 		return errdefs.New(errdefs.ErrUnsupported, "source policies are not supported")
+	case len(req.Cache.GetExports()) > 0:
+		return errdefs.New(errdefs.ErrUnsupported, "a cache to write to (--cache-to) is not there yet")
+	case len(req.Cache.GetImports()) > 0:
+		return errdefs.New(errdefs.ErrUnsupported, "a cache to read from (--cache-from) is not there yet")
+	case req.EnableSessionExporter:
+		return errdefs.New(errdefs.ErrUnsupported, "an exporter in the client's session is not supported")
 	case req.ProxyNetwork:
 		return errdefs.New(errdefs.ErrUnsupported, "a proxy network is not supported")
 	}
@@ -112,6 +118,9 @@ func (s *Server) solve(ctx context.Context, b *build) (map[string]string, error)
 		return nil, err
 	}
 	if err := evaluate(ctx, res); err != nil {
+		return nil, err
+	}
+	if err := s.attest(ctx, b, res); err != nil {
 		return nil, err
 	}
 	return s.export(ctx, b, res)

@@ -63,6 +63,27 @@ func (j *Job) Metadata(ctx context.Context, op *pb.SourceOp, opt sourceresolver.
 	return source.Metadata(ctx, op, opt, j.sources())
 }
 
+// Walk shows every vertex that an edge stands on, once, with what a source's name stood for.
+func (j *Job) Walk(ctx context.Context, e Edge, show func(v *Vertex, pin string)) error {
+	seen := map[*Vertex]bool{}
+	var walk func(v *Vertex) error
+	walk = func(v *Vertex) error {
+		if seen[v] {
+			return nil
+		}
+		seen[v] = true
+		for _, in := range v.Inputs {
+			if err := walk(in.Vertex); err != nil {
+				return err
+			}
+		}
+		key, err := j.state(v).opKey(ctx)
+		show(v, key.Pin)
+		return err
+	}
+	return walk(e.Vertex)
+}
+
 // View lets look into what an edge stands for.
 func (j *Job) View(ctx context.Context, e Edge, look func(*content.View) error) error {
 	t, err := j.Result(ctx, e)
