@@ -84,6 +84,7 @@ func table() *cmdkit.App {
 		{Names: "login", New: image.Login, Place: cmdkit.Plain},
 		{Names: "logout", New: image.Logout, Place: cmdkit.Plain},
 		{Names: "image", Sub: group},
+		{Names: "manifest", Sub: image.Manifests(cmdkit.Inside)},
 		{Names: "container", Sub: []cmdkit.Entry{commit}},
 		{Names: "builder", Sub: builds},
 		{Names: "buildx", Sub: builds},

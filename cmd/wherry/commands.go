@@ -134,6 +134,7 @@ func groups() []cmdkit.Entry {
 			{Names: "mount", New: image.Mount},
 			{Names: "unmount umount", New: image.Unmount},
 		}, also(imageVerbs(), "images", "rmi", "login", "logout"), later("scp", "sign", "tree", "trust"))},
+		{Names: "manifest", Group: "Work on lists of images for several platforms", Sub: image.Manifests(far)},
 		{Names: "builder", Group: "Build images", Sub: []cmdkit.Entry{
 			{Names: "build", New: build.Build, Also: true, Place: cmdkit.Builder},
 			{Names: "prune", New: image.PruneBuild, Place: far},
@@ -193,7 +194,7 @@ func groups() []cmdkit.Entry {
 }
 
 // laterCommands are Docker's and Podman's that come with later issues.
-var laterCommands = []string{"artifact", "auto-update", "config", "farm", "generate", "kube", "machine", "manifest", "node", "play",
+var laterCommands = []string{"artifact", "auto-update", "config", "farm", "generate", "kube", "machine", "node", "play",
 	"plugin", "pod", "quadlet", "remote", "service", "stack", "swarm", "trust"}
 
 // later are commands that are known and say that they are not there yet.

@@ -114,28 +114,37 @@ func (s *Session) pushTransfer(img *store.Image, destination string, opts option
 	if t.dst, err = pushTarget(destination); err != nil {
 		return t, err
 	}
-	sys, err := s.registryContext(strings.TrimPrefix(destination, registryPrefix), opts.Options, option.Platform{})
+	sys, err := s.pushContext(destination, opts)
 	if err != nil {
 		return t, err
 	}
 	if t.options.ForceManifestMIMEType, err = manifestType(opts.Format); err != nil {
 		return t, err
 	}
-	if opts.CompressionFormat != "" {
-		algorithm, err := compression.AlgorithmByName(opts.CompressionFormat)
-		if err != nil {
-			return t, errdefs.New(errdefs.ErrInvalid, "invalid --compression-format %q: want gzip, zstd or zstd:chunked", opts.CompressionFormat)
-		}
-		sys.CompressionFormat = &algorithm
-	}
 	if tagged, ok := mustNamed(img.Ref).(reference.NamedTagged); ok && t.dst.Transport().Name() == "docker-archive" {
 		sys.DockerArchiveAdditionalTags = []reference.NamedTagged{tagged}
 	}
-	sys.CompressionLevel = opts.CompressionLevel
 	t.options.ForceCompressionFormat = opts.ForceCompression
 	t.options.RemoveSignatures = opts.RemoveSignatures
 	t.options.SourceCtx, t.options.DestinationCtx = sys, sys
 	return t, nil
+}
+
+// pushContext is the system context of a destination, with how layers are compressed for it.
+func (s *Session) pushContext(destination string, opts option.Push) (*types.SystemContext, error) {
+	sys, err := s.registryContext(strings.TrimPrefix(destination, registryPrefix), opts.Options, option.Platform{})
+	if err != nil {
+		return nil, err
+	}
+	if opts.CompressionFormat != "" {
+		algorithm, err := compression.AlgorithmByName(opts.CompressionFormat)
+		if err != nil {
+			return nil, errdefs.New(errdefs.ErrInvalid, "invalid --compression-format %q: want gzip, zstd or zstd:chunked", opts.CompressionFormat)
+		}
+		sys.CompressionFormat = &algorithm
+	}
+	sys.CompressionLevel = opts.CompressionLevel
+	return sys, nil
 }
 
 // mustNamed parses a stored name; one that does not parse is no name.

@@ -29,6 +29,8 @@ type Verbs struct {
 	// PruneBuild prunes the build cache.
 	PruneBuild func(ctx context.Context, env *cmdkit.Env, opts option.PruneBuild) error
 
+	Manifest *ManifestVerbs
+
 	Search func(ctx context.Context, env *cmdkit.Env, term string, opts option.Search, format string) error
 	Login  func(ctx context.Context, env *cmdkit.Env, registry string, opts option.Login) error
 	Commit func(ctx context.Context, env *cmdkit.Env, container, name string, opts option.Commit) error
