@@ -217,7 +217,7 @@ func (c *copying) options(from, to *fileView) (archive.Options, error) {
 
 // ownerIn gives a file to the container's user, or leaves it to whom it belongs.
 func (c *copying) ownerIn(to *fileView) (func(uid, gid int) (int, int), error) {
-	if !c.opts.Archive {
+	if !c.opts.Archive || to.c.Process.User == "" { // as Docker has it: owners stay where the container has no user of its own
 		return func(uid, gid int) (int, int) { return outside(to.uids, uint32(uid)), outside(to.gids, uint32(gid)) }, nil
 	}
 	user, err := passwd.Resolve(fdPath(to.root), to.c.Process.User, nil)

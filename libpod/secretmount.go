@@ -53,7 +53,7 @@ func (s *startup) secrets(ctx context.Context, in *spec.Input) error {
 			continue
 		}
 		file := filepath.Join(dir, strconv.Itoa(i))
-		if below, ok := strings.CutPrefix(secret.Target, secretsTarget+"/"); ok {
+		if below, ok := strings.CutPrefix(secret.Target, secretsTarget+"/"); ok && secret.Type != "file" {
 			inDir, file = true, filepath.Join(shown, below)
 		} else {
 			in.Mounts = append(in.Mounts, secretMount(file, secret.Target, "bind"))

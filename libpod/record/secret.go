@@ -6,8 +6,8 @@ import "io/fs"
 type Secret struct {
 	Name   string
 	ID     string      // of the secret at create; the value is that of the secret of the name at the start
-	Type   string      // mount or env
-	Target string      // mount: absolute path; env: name of the variable
+	Type   string      // mount, file or env: mounts are together one directory, a file leaves what else is in it
+	Target string      // mount, file: absolute path; env: name of the variable
 	UID    uint32      `json:",omitempty"` // owner of the file in the container
 	GID    uint32      `json:",omitempty"`
 	Mode   fs.FileMode `json:",omitempty"` // permissions of the file

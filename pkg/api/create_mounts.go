@@ -79,6 +79,7 @@ func (c *creation) secrets() error {
 		if err != nil {
 			return invalid("invalid secret %q: %v", filepath.Base(m.Source), err)
 		}
+		secret.Type = "file" // Compose puts those of the environment beside it
 		c.cfg.Secrets = append(c.cfg.Secrets, secret)
 	}
 	c.cfg.Mounts = kept

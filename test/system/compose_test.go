@@ -251,7 +251,7 @@ volumes:
 		{[]string{"ls", "-a"}, p.name},
 		{[]string{"stats", "--no-stream"}, p.container("web")},
 		{[]string{"volumes"}, p.name + "_data"},
-		{[]string{"config", "--services"}, "job\nweb"},
+		{[]string{"config", "--services"}, "job"},
 		{[]string{"convert"}, "image: busybox"},
 	} {
 		if out := p.must(c.args...); !strings.Contains(out, c.want) {
