@@ -67,7 +67,23 @@ func stageAdvice(text string, sources []*solvererr.Source) string {
 	if near := nearest.Of(name, stages); near != "" {
 		return " (no stage is called " + name + "; did you mean " + near + "?)"
 	}
-	return " (no stage is called " + name + " either)"
+	if fromFlag(sources[0], name) {
+		return " (no stage is called " + name + " either)"
+	}
+	return ""
+}
+
+// fromFlag tells whether the lines that an error is about have --from=NAME or from=NAME.
+func fromFlag(s *solvererr.Source, name string) bool {
+	lines := strings.Split(string(s.GetInfo().GetData()), "\n")
+	for _, r := range s.GetRanges() {
+		for n := int(r.GetStart().GetLine()); n >= 1 && n <= len(lines) && n <= int(r.GetEnd().GetLine()); n++ {
+			if strings.Contains(lines[n-1], "from="+name) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // stageNames are the names that a Dockerfile gives with FROM ... AS.

@@ -10,6 +10,7 @@ import (
 
 	slsa02 "github.com/in-toto/in-toto-golang/in_toto/slsa_provenance/v0.2"
 	slsa1 "github.com/in-toto/in-toto-golang/in_toto/slsa_provenance/v1"
+	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	"github.com/moby/buildkit/frontend/attestations"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
@@ -26,21 +27,22 @@ import (
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 )
 
-// attest adds to a result what the client wants to have stated about it: how it came about. What software is in it the
-// frontend has found out.
-func (s *Server) attest(ctx context.Context, b *build, res *gateway.Result) error {
-	asked, err := attestations.Parse(b.req.FrontendAttrs)
+// provenanceAsked is the statement that the client wants; nil is none.
+func provenanceAsked(req *controlapi.SolveRequest) (*statement, error) {
+	asked, err := attestations.Parse(req.FrontendAttrs)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	attrs, ok := asked[attestations.KeyTypeProvenance]
 	if !ok {
-		return nil
+		return nil, nil
 	}
 	how, err := parseStatement(attrs)
-	if err != nil {
-		return err
-	}
+	return &how, err
+}
+
+// attest adds to a result a statement of how it came about. What software is in it the frontend has found out.
+func (s *Server) attest(ctx context.Context, b *build, res *gateway.Result, how statement) error {
 	all, err := exptypes.ParsePlatforms(res.Metadata)
 	if err != nil {
 		return err

@@ -113,6 +113,10 @@ func (s *Server) solve(ctx context.Context, b *build) (map[string]string, error)
 	if err := s.checkExports(b); err != nil {
 		return nil, err
 	}
+	how, err := provenanceAsked(b.req)
+	if err != nil {
+		return nil, err
+	}
 	res, err := s.result(ctx, b)
 	if err != nil {
 		return nil, err
@@ -120,8 +124,10 @@ func (s *Server) solve(ctx context.Context, b *build) (map[string]string, error)
 	if err := evaluate(ctx, res); err != nil {
 		return nil, err
 	}
-	if err := s.attest(ctx, b, res); err != nil {
-		return nil, err
+	if how != nil {
+		if err := s.attest(ctx, b, res, *how); err != nil {
+			return nil, err
+		}
 	}
 	return s.export(ctx, b, res)
 }

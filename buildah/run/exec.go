@@ -84,7 +84,7 @@ func (st *step) run(ctx context.Context) error {
 		return err
 	}
 	faultpoint.Hit("step.ready")
-	return st.execute(ctx, bundle)
+	return st.execute(ctx, bundle, s.Process)
 }
 
 func (st *step) parent() string {
@@ -113,7 +113,7 @@ func (st *step) isolate() error {
 }
 
 // execute runs the runtime until the step's end.
-func (st *step) execute(ctx context.Context, bundle string) error {
+func (st *step) execute(ctx context.Context, bundle string, first *specs.Process) error {
 	group := st.facts.Monitors()
 	if group != nil {
 		defer group.Close()
@@ -123,7 +123,14 @@ func (st *step) execute(ctx context.Context, bundle string) error {
 			KeepKeyring: st.Security == 0},
 		Keeper: st.r.keeper(), Group: group, Place: st.facts.Place,
 		Stdin: st.Stdin, Stdout: st.Stdout, Stderr: st.Stderr,
-		Running: func(int) { faultpoint.Hit("step.running") },
+	}
+	stop := func() {}
+	kept.Running = func(keeper int) {
+		faultpoint.Hit("step.running")
+		stop = handOn(st.Signals, func() []int { return children(children(keeper)...) })
+		if st.Container != nil {
+			st.Container.hold(st, first, keeper)
+		}
 	}
 	watched, err := st.watchStart(&kept.Start)
 	if err != nil {
@@ -131,6 +138,7 @@ func (st *step) execute(ctx context.Context, bundle string) error {
 	}
 	code, err := st.runtime.RunKept(ctx, kept)
 	faultpoint.Hit("step.ended")
+	stop()
 	watched()
 	switch {
 	case ctx.Err() != nil:
@@ -179,6 +187,9 @@ func (st *step) outOfMemory() bool {
 
 // end takes back what the step has made, whatever came of it.
 func (st *step) end(ctx context.Context, err error) error {
+	if st.Container != nil {
+		st.Container.close()
+	}
 	st.disconnect()
 	err = errors.Join(err, st.removeStubs())
 	return errors.Join(err, st.place.Release())

@@ -20,7 +20,7 @@ const overMark = '.'
 func (st *step) watchStart(start *ociruntime.Start) (done func(), err error) {
 	var once sync.Once
 	started := func() { once.Do(st.started) }
-	if st.runtime.Kind != ociruntime.Crun || st.Started == nil && st.key == "" {
+	if st.runtime.Kind != ociruntime.Crun || st.Started == nil && st.Container == nil && st.key == "" {
 		started()
 		return func() {}, nil
 	}
@@ -56,6 +56,9 @@ func (st *step) watchStart(start *ociruntime.Start) (done func(), err error) {
 }
 
 func (st *step) started() {
+	if st.Container != nil {
+		st.Container.open()
+	}
 	if st.Started != nil {
 		st.Started()
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/util/entitlements"
+	"golang.org/x/sys/unix"
 
 	"github.com/wherry-containers/wherry/libpod/record"
 )
@@ -32,9 +33,11 @@ type Step struct {
 	ShmSize int64            // bytes of /dev/shm; 0: 64 MiB
 	DNS     DNS              // what the user set in place of the host's
 
-	Stdin          io.Reader // nil: empty
-	Stdout, Stderr io.Writer // nil: discarded. Both may be the same writer, which then gets one write at a time
-	Started        func()    `json:"-"` // optional: called once when the command is about to run
+	Stdin          io.Reader          // nil: empty
+	Stdout, Stderr io.Writer          // nil: discarded. Both may be the same writer, which then gets one write at a time
+	Signals        <-chan unix.Signal `json:"-"` // optional: to hand on to the command
+	Container      *Container         `json:"-"` // optional: lets further commands run in it
+	Started        func()             `json:"-"` // optional: called once when the command is about to run
 }
 
 // DNS is what replaces the host's own settings in /etc/resolv.conf; empty fields do not.

@@ -3,6 +3,8 @@ package main
 
 import (
 	"context"
+	"io"
+	"log"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -47,6 +49,7 @@ func run() int {
 	}
 	// What the libraries log is for their developers; what matters comes back as an error.
 	logrus.SetLevel(logrus.FatalLevel)
+	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := table().Run(build.WithVerbs(ctx, verbs()), env)
