@@ -112,6 +112,8 @@ func (s *Session) openStorage() error {
 		GraphRoot:          s.cfg.Dirs.Graph(),
 		GraphDriverName:    driver,
 		GraphDriverOptions: opts,
+		// Of layers compressed by zstd:chunked only the files are fetched that are not in the store yet.
+		PullOptions: map[string]string{"enable_partial_images": "true"},
 	})
 	if err == nil {
 		istorage.Transport.SetStore(s.store)
