@@ -173,12 +173,13 @@ func TestPlan(t *testing.T) {
 		{PruneOptions{All: true, Filters: []string{"shared", "type=regular"}}, "2"},
 		{PruneOptions{All: true, Filters: []string{"type!=regular"}}, ""},
 		{PruneOptions{All: true, Filters: []string{"inuse"}}, ""},
-		// Layers 3 to 5 take 300 bytes. Of the oldest two records the layers are still needed by the last.
+		// Layers 3 to 5 take 300 bytes. What something stands on cannot make room.
 		{PruneOptions{All: true, MaxUsed: 300}, ""},
-		{PruneOptions{All: true, MaxUsed: 299}, "2 3 4 5"},
+		{PruneOptions{All: true, MaxUsed: 299}, "5"},
+		{PruneOptions{All: true, MaxUsed: 150}, "5 4"},
 		{PruneOptions{All: true, MaxUsed: 1, Reserved: 300}, ""},
 		{PruneOptions{All: true, MinFree: 1}, ""},
-		{PruneOptions{All: true, MinFree: 1 << 60}, "2 3 4 5"},
+		{PruneOptions{All: true, MinFree: 1 << 60}, "5 4 3"},
 	} {
 		if got := plan(t, d, c.o); got != c.want {
 			t.Errorf("%+v: %q, want %q", c.o, got, c.want)

@@ -44,20 +44,56 @@ func Plan(ctx context.Context, d layout.Dirs, o PruneOptions) ([]*Entry, error) 
 	if err != nil {
 		return nil, err
 	}
+	may := func(e *Entry) bool {
+		return !e.InUse && e.below == "" && (o.All || !e.Shared && e.Kind != KindFrontend && (e.Kind != KindInternal || e.record == nil)) &&
+			(o.Unused == 0 || time.Since(e.LastUsed) >= o.Unused) && match(e)
+	}
+	candidates := slices.DeleteFunc(slices.Clone(c.entries), func(e *Entry) bool { return !may(e) })
+	if !limited {
+		return candidates, nil
+	}
+	return c.upTo(keep, candidates), nil
+}
+
+// upTo chooses what goes so that no more than keep bytes stay: the least recently used of those that nothing stands on,
+// again and again. What something stands on frees no room.
+func (c *contents) upTo(keep int64, candidates []*Entry) []*Entry {
 	count, total := c.counts()
-	var plan []*Entry
+	under := map[string]int{}
 	for _, e := range c.entries {
-		if limited && total <= keep {
+		e.addUnder(under, 1)
+	}
+	var plan []*Entry
+	for total > keep {
+		i := slices.IndexFunc(candidates, func(e *Entry) bool { return !e.isUnder(under) })
+		if i < 0 {
 			break
 		}
-		if e.InUse || e.below != "" || !o.All && (e.Shared || e.Kind == KindInternal && e.record != nil || e.Kind == KindFrontend) ||
-			o.Unused > 0 && time.Since(e.LastUsed) < o.Unused || !match(e) {
-			continue
-		}
-		plan = append(plan, e)
-		total -= c.freed(e, count)
+		total -= c.freed(candidates[i], count)
+		candidates[i].addUnder(under, -1)
+		plan = append(plan, candidates[i])
+		candidates = slices.Delete(candidates, i, i+1)
 	}
-	return plan, nil
+	return plan
+}
+
+// addUnder counts the layers that an entry's results stand on.
+func (e *Entry) addUnder(under map[string]int, n int) {
+	if e.record == nil {
+		return
+	}
+	for _, stack := range e.record.Outputs {
+		for i := range len(stack) - 1 {
+			under[stack[i]] += n
+		}
+	}
+}
+
+// isUnder tells whether another entry stands on a result of the entry.
+func (e *Entry) isUnder(under map[string]int) bool {
+	return e.record != nil && slices.ContainsFunc(e.record.Outputs, func(stack []string) bool {
+		return len(stack) > 0 && under[stack[len(stack)-1]] > 0
+	})
 }
 
 // keep is how many bytes may stay; limited: there is such a bound.

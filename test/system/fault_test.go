@@ -51,6 +51,9 @@ var faultCases = []faultCase{
 	{"volume-mount", [][]string{{"volume", "create", "-o", "type=tmpfs", "NAMEvol"}}, []string{"volume", "mount", "NAMEvol"}},
 	{"tmpfs-volume", [][]string{{"volume", "create", "-o", "type=tmpfs", "NAMEvol"}}, []string{"run", "--rm", "--name", "NAME", "--network", "none", "-v", "NAMEvol:/x", testkit.Image, "true"}},
 	{"build-run", nil, []string{"build", "-q", "--no-cache", "testdata/step"}},
+	{"build-image", nil, []string{"build", "-q", "-t", "NAMEbuilt", "testdata/step"}},
+	{"rmi-cached", [][]string{{"build", "-q", "-t", "NAMEbuilt", "testdata/step"}}, []string{"rmi", "NAMEbuilt"}},
+	{"builder-prune", [][]string{{"build", "-q", "-t", "NAMEbuilt", "testdata/step"}, {"rmi", "NAMEbuilt"}}, []string{"builder", "prune", "-af"}},
 	{"secret-create", nil, []string{"secret", "create", "NAMEsec", "/etc/passwd"}},
 	{"secret-replace", [][]string{{"secret", "create", "NAMEsec", "/etc/group"}}, []string{"secret", "create", "--replace", "NAMEsec", "/etc/passwd"}},
 	{"secret-rm", [][]string{{"secret", "create", "NAMEsec", "/etc/passwd"}}, []string{"secret", "rm", "NAMEsec"}},
@@ -147,10 +150,11 @@ func clean(t *testing.T, s *testkit.Store, name string) {
 	t.Helper()
 	s.Must(t, "rm", "-f", "-v", "-i", name, name+"new")
 	s.Try(t, "volume", "rm", "-f", name+"vol")
+	s.Try(t, "rmi", "-f", name+"built")
 	s.Must(t, "volume", "prune", "-f")
 	s.Must(t, "secret", "rm", "--all")
 	s.Must(t, "system", "check", "--repair")
-	if report := s.Must(t, "system", "check"); strings.Contains(report, "container ") || strings.Contains(report, "volume ") || strings.Contains(report, "secret ") || strings.Contains(report, "build step ") {
+	if report := s.Must(t, "system", "check"); strings.Contains(report, "container ") || strings.Contains(report, "volume ") || strings.Contains(report, "secret ") || strings.Contains(report, "build ") {
 		t.Errorf("system check after the repair:\n%s", report)
 	}
 	s.Must(t, "network", "prune", "-f")
