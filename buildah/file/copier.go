@@ -23,6 +23,7 @@ type copier struct {
 	t        *target
 	src      *content.View
 	owner    *owner // of everything; nil: as in the source
+	self     owner  // whose the files are that we make
 	stamp    *unix.Timespec
 	mode     func(uint32) uint32 // nil: as in the source
 	parents  uint32              // mode of directories made on the way to the destination
@@ -60,7 +61,7 @@ type job struct {
 const batch = 32 // files of a job
 
 func newCopier(ctx context.Context, t *target, src *content.View) *copier {
-	c := &copier{t: t, src: src, parents: 0o755, taken: map[string]bool{}, names: map[inode]string{}}
+	c := &copier{t: t, src: src, parents: 0o755, taken: map[string]bool{}, names: map[inode]string{}, self: owner{os.Geteuid(), os.Getegid()}}
 	c.ctx, c.stop = context.WithCancelCause(ctx)
 	c.patterns = &content.Patterns{}
 	return c

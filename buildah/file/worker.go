@@ -238,7 +238,7 @@ func duplicate(fd int, at string) (*os.File, error) {
 // dressFile gives a copied file its look. What a new file has anyway is not set again.
 func (w *worker) dressFile(dir *directory, e *content.Entry, out, in int, at string) error {
 	own, mode := w.ownerOf(e), w.modeOf(e)
-	if own.uid != os.Geteuid() || own.gid != os.Getegid() || dir.inherits {
+	if *own != w.self || dir.inherits {
 		if err := unix.Fchown(out, own.uid, own.gid); err != nil {
 			return own.refused(at, err)
 		}
