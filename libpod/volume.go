@@ -108,6 +108,7 @@ func (e *Engine) makeVolume(opts VolumeCreateOptions, anonymous bool) (*volumeRe
 		return nil, err
 	}
 	e.noteVolume(opts.Name, "create")
+	rec.Volume.Anonymous = anonymous
 	return rec, nil
 }
 

@@ -52,6 +52,9 @@ func (s *Server) events(w *response, r *request) error {
 	now := time.Now()
 	for name, into := range map[string]*time.Time{"since": &opts.Since, "until": &opts.Until} {
 		if text := r.param(name); text != "" {
+			if text == "0" {
+				text = "0.0" // the beginning of time, no duration
+			}
 			if *into, err = list.ParseTime(text, now); err != nil {
 				return invalid("invalid %s %q: %v", name, text, err)
 			}

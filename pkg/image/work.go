@@ -35,19 +35,17 @@ func openWorkDir(parent string, collect func() error) (*workDir, error) {
 
 func (w *workDir) enter(collect func() error) (err error) {
 	parent := w.parent.Name()
-	crashed := exclusive(w.parent) && sweep(parent)
-	if w.path, err = os.MkdirTemp(parent, "s-"); err != nil {
-		return err
-	}
-	if crashed {
+	if exclusive(w.parent) && sweep(parent) {
 		if err := collect(); err != nil {
 			return err
 		}
 	}
+	// The directory comes after the lock: without one, which is also so while one turns into another, it may be swept.
 	if err := flock(w.parent, unix.LOCK_SH); err != nil {
 		return fmt.Errorf("lock %s: %w", parent, err)
 	}
-	return nil
+	w.path, err = os.MkdirTemp(parent, "s-")
+	return err
 }
 
 // alone says whether no other session is open, and keeps others out until the work directory is closed. A refused
