@@ -43,7 +43,7 @@ LIBEXECDIR ?= $(PREFIX)/libexec/wherry
 MANDIR     ?= $(PREFIX)/share/man
 DATADIR    ?= $(PREFIX)/share
 
-.PHONY: help build build-fault install uninstall test test-unit test-system test-root arch bench metrics lint cross docs docs-check demo fuzz clean
+.PHONY: help build build-fault install uninstall test test-unit test-system test-root test-oracle arch bench metrics lint cross docs docs-check demo fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -85,6 +85,9 @@ test-system: build build-fault ## scenarios in test/system and test/cli, as an u
 
 test-root: build build-fault ## the tests that want real root
 	test/setup/gotest.sh root
+
+test-oracle: build ## what wherry builds, compared with the real BuildKit (as root; RUN=regexp)
+	test/oracle/run.sh
 
 arch: ## the import table, what mains may do, sizes, cognitive complexity
 	$(GO) test -count=1 -tags "$(TAGS)" ./test/arch ./test/source
