@@ -47,6 +47,16 @@ func (c *Cache) Close() error {
 	return lease.Close()
 }
 
+// Release gives back the layers that Get has found: no build uses them any more.
+func (c *Cache) Release() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lease == nil {
+		return nil
+	}
+	return c.lease.Release()
+}
+
 // hold keeps layers until Close.
 func (c *Cache) hold(ctx context.Context, layers []string) error {
 	c.mu.Lock()

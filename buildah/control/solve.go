@@ -105,7 +105,8 @@ func (s *Server) end(b *build, response map[string]string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b.completed, b.response, b.err = time.Now(), response, err
-	b.job = nil // its trees and views can go
+	b.job = nil     // its trees and views can go
+	_ = s.release() // what stays held is given back with the process
 	s.wake()
 }
 

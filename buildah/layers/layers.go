@@ -102,6 +102,9 @@ func (s *Store) Close() error {
 	return errors.Join(faults...)
 }
 
+// Release gives back the layers that were kept from being removed: no build uses them any more.
+func (s *Store) Release() error { return s.lease.Release() }
+
 // Layer says what a layer is.
 func (s *Store) Layer(id string) (LayerInfo, error) {
 	l, err := s.storage.Layer(id)

@@ -243,6 +243,14 @@ func TestLease(t *testing.T) {
 	if needed, err := Needed(d); err != nil || len(needed) != 3 {
 		t.Errorf("without the record: %v %v", needed, err)
 	}
+	must(t, lease.Release())
+	if needed, err := Needed(d); err != nil || len(needed) != 0 {
+		t.Errorf("after the release: %v %v", needed, err)
+	}
+	must(t, lease.Hold(t.Context(), []string{idOf(3)}))
+	if needed, err := Needed(d); err != nil || len(needed) != 1 {
+		t.Errorf("held again: %v %v", needed, err)
+	}
 	must(t, lease.Close())
 	must(t, lease.Close())
 	if needed, err := Needed(d); err != nil || len(needed) != 0 {

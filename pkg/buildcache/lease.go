@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -77,6 +78,18 @@ func (l *Lease) Hold(ctx context.Context, layers []string) error {
 		l.held[id] = true
 	}
 	return nil
+}
+
+// Release gives the layers back and goes on without any.
+func (l *Lease) Release() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file == nil || len(l.held) == 0 {
+		return nil
+	}
+	clear(l.held)
+	_, err := l.file.Seek(0, io.SeekStart)
+	return errors.Join(err, l.file.Truncate(0))
 }
 
 // Close gives the layers back. It may be called twice.
