@@ -36,6 +36,9 @@ type copier struct {
 	links    []hardLink
 	stamps   []stamped
 
+	mu    sync.Mutex
+	moved string // a file that somebody changed meanwhile
+
 	jobs    chan job
 	pending sync.WaitGroup // jobs
 	workers sync.WaitGroup
@@ -122,7 +125,19 @@ func (c *copier) finish(well bool) error {
 			return err
 		}
 	}
+	if c.moved != "" {
+		return fmt.Errorf("%s %w", c.moved, content.ErrChanged)
+	}
 	return nil
+}
+
+// changed notes that what was copied is not what the digest of the source says.
+func (c *copier) changed(e *content.Entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.moved == "" {
+		c.moved = e.Path()
+	}
 }
 
 func (c *copier) link(l hardLink) error {

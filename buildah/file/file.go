@@ -18,8 +18,8 @@ type Users struct {
 }
 
 // Do carries out the action a in the tree below dst, a directory that nobody else writes to meanwhile. A copy takes its
-// files from src; nil is the empty tree. The error is content.ErrChanged where src changed since its digest was made:
-// what is in dst then must not be kept under a key that was made of the digest.
+// files from src; nil is the empty tree. The error is content.ErrChanged where src changed since its digest was made: all
+// is copied then, but must not be kept under a key that was made of the digest.
 func Do(ctx context.Context, a *pb.FileAction, dst string, src *content.View, users Users) error {
 	t, err := openTarget(dst)
 	if err != nil {

@@ -201,19 +201,22 @@ func TestChangedWhileCopied(t *testing.T) {
 	noError(t, err)
 	_, err = view.Digest(t.Context(), content.Selector{})
 	noError(t, err)
-	do := func() error {
+	do := func() (string, error) {
+		out := t.TempDir()
 		a := &pb.FileActionCopy{Src: "/", Dest: "/", DirCopyContents: true, CreateDestPath: true, Mode: -1, Timestamp: -1}
-		return Do(t.Context(), &pb.FileAction{Action: &pb.FileAction_Copy{Copy: a}}, t.TempDir(), view, Users{})
+		err := Do(t.Context(), &pb.FileAction{Action: &pb.FileAction_Copy{Copy: a}}, out, view, Users{})
+		return listing(t, out, false), err
 	}
-	noError(t, do())
+	_, err = do()
+	noError(t, err)
 	noError(t, os.WriteFile(filepath.Join(in, "f"), []byte("new"), 0o644))
-	if err := do(); !errors.Is(err, content.ErrChanged) || !strings.Contains(err.Error(), "/f ") {
-		t.Errorf("error %v", err)
+	if got, err := do(); !errors.Is(err, content.ErrChanged) || !strings.Contains(err.Error(), "/f ") || !strings.Contains(got, "f 100644 0:0 new\ng ") {
+		t.Errorf("error %v\n%s", err, got)
 	}
 	noError(t, os.Remove(filepath.Join(in, "f")))
 	noError(t, os.Symlink("/etc/passwd", filepath.Join(in, "f")))
-	if err := do(); !errors.Is(err, content.ErrChanged) {
-		t.Errorf("error %v for a link in the place of a file", err)
+	if got, err := do(); !errors.Is(err, content.ErrChanged) || strings.Contains(got, "\nf") || !strings.Contains(got, "\ng ") {
+		t.Errorf("error %v for a link in the place of a file\n%s", err, got)
 	}
 }
 

@@ -49,8 +49,7 @@ func (t *target) unpack(ctx context.Context, c *copier, e *content.Entry, dst st
 	if err := archive.Unpack(ctx, plain, root, ".", opts); err != nil {
 		return false, err
 	}
-	w := worker{copier: c}
-	return true, w.unchanged(e, int(f.Fd()))
+	return true, c.compare(e, int(f.Fd()))
 }
 
 // unpackRoot makes and opens the directory that an archive is unpacked into.

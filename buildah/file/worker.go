@@ -99,9 +99,13 @@ func (w *worker) dressEntry(dir *directory, e *content.Entry, name, at string) e
 	return setTimes(dir.fd, name, at, w.stampOf(e))
 }
 
+// regular copies a regular file. One that somebody changes meanwhile is copied as it is, and noted.
 func (w *worker) regular(dir *directory, from int, e *content.Entry, name string) error {
 	in, err := w.openSource(from, e)
-	if err != nil {
+	if errors.Is(err, content.ErrChanged) {
+		w.changed(e) // it is gone, or no file any more
+		return nil
+	} else if err != nil {
 		return err
 	}
 	defer unix.Close(in)
@@ -109,8 +113,9 @@ func (w *worker) regular(dir *directory, from int, e *content.Entry, name string
 	if err := unix.Fstat(in, &st); err != nil {
 		return &os.PathError{Op: "stat", Path: e.Path(), Err: err}
 	}
-	if w.src.Changed(e, &st) {
-		return fmt.Errorf("%s %w", e.Path(), content.ErrChanged)
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		w.changed(e)
+		return nil
 	}
 	at := path.Join(dir.at, name)
 	mode := w.modeOf(e)
@@ -125,20 +130,20 @@ func (w *worker) regular(dir *directory, from int, e *content.Entry, name string
 	if err := w.dressFile(dir, e, out, in, at); err != nil {
 		return err
 	}
-	return w.unchanged(e, in)
+	return w.compare(e, in)
 }
 
-// unchanged sees to it that nobody wrote to the file while it was copied.
-func (w *worker) unchanged(e *content.Entry, in int) error {
-	if !w.src.Watched() {
+// compare notes a file that was written to since its digest was made, or while it was copied.
+func (c *copier) compare(e *content.Entry, in int) error {
+	if !c.src.Watched() {
 		return nil
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(in, &st); err != nil {
 		return &os.PathError{Op: "stat", Path: e.Path(), Err: err}
 	}
-	if w.src.Changed(e, &st) {
-		return fmt.Errorf("%s %w", e.Path(), content.ErrChanged)
+	if c.src.Changed(e, &st) {
+		c.changed(e)
 	}
 	return nil
 }

@@ -150,7 +150,7 @@ func (r *actions) do(ctx context.Context, a *pb.FileAction) error {
 			return err
 		}
 	}
-	return file.Do(ctx, a, r.draft.Root(), from, users)
+	return r.s.Job.moved(ctx, file.Do(ctx, a, r.draft.Root(), from, users))
 }
 
 // users mounts the trees in which the names of an owner are looked up.

@@ -3,16 +3,20 @@ package solver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/util/entitlements"
+	"github.com/moby/buildkit/util/progress/logs"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/wherry-containers/wherry/buildah/content"
 	"github.com/wherry-containers/wherry/buildah/source"
 	"github.com/wherry-containers/wherry/buildah/tree"
 )
@@ -32,6 +36,9 @@ type Job struct {
 	mu      sync.Mutex
 	states  map[digest.Digest]*state
 	memo    source.Memo
+	// unsteady: somebody changed a context while it was copied. The keys of what follows do not say what is in it, so
+	// nothing more is recorded.
+	unsteady atomic.Bool
 	release []func()
 }
 
@@ -118,6 +125,21 @@ func (j *Job) Step(ctx context.Context, name string, do func(context.Context) er
 	end := s.begin()
 	err := do(s.context(ctx))
 	end(err)
+	return err
+}
+
+// moved takes an error that says that a context was changed while it was copied for a warning: the build goes on with what
+// was found, as it would have if all had been sent first, but nobody else gets to see it.
+func (j *Job) moved(ctx context.Context, err error) error {
+	if !errors.Is(err, content.ErrChanged) {
+		return err
+	}
+	j.unsteady.Store(true)
+	stdout, stderr, flush := logs.NewLogStreams(ctx, false)
+	defer flush()
+	defer stdout.Close()
+	defer stderr.Close()
+	_, err = fmt.Fprintf(stderr, "warning: %v: the steps from here on are not cached\n", err)
 	return err
 }
 

@@ -110,7 +110,7 @@ func (p *places) layered(ctx context.Context, t *tree.Tree) (*tree.Tree, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := copyAll(ctx, v, d.Root()); err != nil {
+	if err := p.s.Job.moved(ctx, copyAll(ctx, v, d.Root())); err != nil {
 		return nil, err
 	}
 	stack, err := p.commit(ctx, d, "copy of "+t.Dir)
@@ -153,7 +153,7 @@ func cacheDir(ctx context.Context, s Surroundings, p *places, m *pb.Mount, in *t
 			if err != nil {
 				return err
 			}
-			return copyAll(ctx, from, dir)
+			return s.Job.moved(ctx, copyAll(ctx, from, dir))
 		}
 	}
 	d, err := s.Cache.DirFrom(ctx, id, sharing, fill)

@@ -308,7 +308,7 @@ func (s *state) makeLocked(ctx context.Context, l looked, inputs []*tree.Tree) (
 			l.outputs = found.outputs
 			return err
 		}
-		if l.outputs, err = s.run(ctx, inputs); err != nil {
+		if l.outputs, err = s.run(ctx, inputs); err != nil || s.job.unsteady.Load() {
 			return err
 		}
 		for _, key := range l.own {
