@@ -33,13 +33,13 @@ type Job struct {
 	cancel context.CancelCauseFunc
 	work   sync.WaitGroup
 
-	mu      sync.Mutex
-	states  map[digest.Digest]*state
-	memo    source.Memo
+	mu     sync.Mutex
+	states map[digest.Digest]*state
+	memo   source.Memo
 	// unsteady: somebody changed a context while it was copied. The keys of what follows do not say what is in it, so
 	// nothing more is recorded.
 	unsteady atomic.Bool
-	release []func()
+	release  []func()
 }
 
 // NewJob begins a build. Close it.
