@@ -124,6 +124,9 @@ func (s *Session) pushTransfer(img *store.Image, destination string, opts option
 	if tagged, ok := mustNamed(img.Ref).(reference.NamedTagged); ok && t.dst.Transport().Name() == "docker-archive" {
 		sys.DockerArchiveAdditionalTags = []reference.NamedTagged{tagged}
 	}
+	if err := encryptInto(&t, opts); err != nil {
+		return t, err
+	}
 	t.options.ForceCompressionFormat = opts.ForceCompression
 	t.options.RemoveSignatures = opts.RemoveSignatures
 	t.options.SourceCtx, t.options.DestinationCtx = sys, sys

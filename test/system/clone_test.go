@@ -232,7 +232,7 @@ func TestEnvironmentFlags(t *testing.T) {
 	s.MustFail(t, 125, "it looks like NAME=TEXT", "run", "--env-merge", "PATH", testkit.Image)
 }
 
-// flag: run --platform --os --arch --variant --disable-content-trust --decryption-key
+// flag: run --platform --os --arch --variant --disable-content-trust
 func TestPlatformFlags(t *testing.T) {
 	t.Parallel()
 	for flags, text := range map[string]string{
@@ -242,7 +242,6 @@ func TestPlatformFlags(t *testing.T) {
 		"--arch=arm --variant=v7":         "not for linux/arm/v7",
 		"--arch=arm --platform=linux/arm": "--platform does not go with",
 		"--disable-content-trust=false":   "invalid --disable-content-trust",
-		"--decryption-key=x":              "--decryption-key is not supported by wherry: ",
 	} {
 		args := append([]string{"create", "--pull", "never"}, strings.Fields(flags)...)
 		shared.MustFail(t, 125, text, append(args, testkit.Image, "true")...)

@@ -47,7 +47,7 @@ func (w *wish) imageFlags() []cli.Flag {
 		tls,
 		cmdkit.String(&w.platform.variant, "variant", "Take the image for `VARIANT` of the architecture"),
 	}
-	return append(flags, cmdkit.Refused("decryption-key", "encrypted images cannot be read (decrypt it with skopeo copy --decryption-key, then load it)")...)
+	return append(flags, pass("decryption-key", "Decrypt layers with the private key in `FILE[:PASSPHRASE]`"))
 }
 
 // settlePlatform makes --platform of its pieces.

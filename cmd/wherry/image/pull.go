@@ -14,6 +14,7 @@ func Pull(env *cmdkit.Env) *cli.Command {
 		oneOf(&opts.Policy, "policy", "When to ask the registry: `always|missing|never|newer`", option.PullAlways, option.PullMissing, option.PullNever, option.PullNewer),
 		cmdkit.Bool(&opts.AllTags, "all-tags a", "Pull every tag of the repository"),
 		cmdkit.Bool(&opts.Quiet, "quiet q", "Print only the image's id"),
+		cmdkit.Strings(&opts.DecryptionKeys, "decryption-key", "Decrypt layers with the private key in `FILE[:PASSPHRASE]`"),
 	}
 	flags = append(flags, platformFlags(&opts.Platform)...)
 	return &cli.Command{

@@ -1,11 +1,26 @@
 package image
 
 import (
+	"errors"
+	"strconv"
+
 	"github.com/urfave/cli/v2"
 
 	"github.com/wherry-containers/wherry/cmd/wherry/cmdkit"
 	"github.com/wherry-containers/wherry/pkg/image/option"
 )
+
+// encryptLayers is --encrypt-layer, which is given once a layer.
+func encryptLayers(p *[]int) cli.Flag {
+	return cmdkit.Func("encrypt-layer", "Encrypt layer `INDEX` (0 is the lowest, -1 the top) and not all", func(text string) error {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return errors.New("want a number")
+		}
+		*p = append(*p, n)
+		return nil
+	})
+}
 
 // Push is `wherry push`.
 func Push(env *cmdkit.Env) *cli.Command {
@@ -18,6 +33,8 @@ func Push(env *cmdkit.Env) *cli.Command {
 		cmdkit.String(&opts.CompressionFormat, "compression-format", "Compress layers with `gzip|zstd|zstd:chunked`"),
 		cmdkit.OptInt(&opts.CompressionLevel, "compression-level", "Compress with `LEVEL`"),
 		cmdkit.Bool(&opts.ForceCompression, "force-compression", "Compress anew what the registry has in another compression"),
+		cmdkit.Strings(&opts.EncryptionKeys, "encryption-key", "Encrypt layers for `jwe:FILE|pkcs7:FILE|pgp:NAME`"),
+		encryptLayers(&opts.EncryptLayers),
 		cmdkit.Bool(&opts.RemoveSignatures, "remove-signatures", "Leave signatures out"),
 	}
 	return &cli.Command{

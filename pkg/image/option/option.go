@@ -35,9 +35,10 @@ type Pull struct {
 	access.Options
 	Retry
 	Platform
-	Policy  string // one of the policies; empty: always
-	AllTags bool
-	Quiet   bool
+	Policy         string // one of the policies; empty: always
+	AllTags        bool
+	Quiet          bool
+	DecryptionKeys []string // FILE[:PASSPHRASE]
 }
 
 // Push is the options of push.
@@ -52,6 +53,8 @@ type Push struct {
 	CompressionLevel  *int
 	ForceCompression  bool
 	RemoveSignatures  bool
+	EncryptionKeys    []string // PROTOCOL:KEY
+	EncryptLayers     []int    // from 0 at the bottom, negative from the top; none: all
 }
 
 // Load is the options of load.
