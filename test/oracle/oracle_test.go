@@ -20,7 +20,7 @@ var store *testkit.Store
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	if os.Getenv("ORACLE_ADDR") == "" {
+	if os.Getenv("BUILDKIT_ADDR") == "" {
 		return m.Run()
 	}
 	s, done, err := testkit.Open("bin")
@@ -106,11 +106,11 @@ func (r recipe) flags(t *testing.T) (flags []string) {
 
 func (r recipe) buildkit(t *testing.T, out string) {
 	t.Helper()
-	args := []string{"--addr", os.Getenv("ORACLE_ADDR"), "build", "--frontend", "dockerfile.v0", "--local", "context=" + r.dir, "--local", "dockerfile=" + r.dir, "--output", "type=oci,dest=" + out}
+	args := []string{"--addr", os.Getenv("BUILDKIT_ADDR"), "build", "--frontend", "dockerfile.v0", "--local", "context=" + r.dir, "--local", "dockerfile=" + r.dir, "--output", "type=oci,dest=" + out}
 	for _, o := range r.opts {
 		args = append(args, "--opt", o)
 	}
-	if text, err := exec.Command(os.Getenv("ORACLE_BUILDCTL"), args...).CombinedOutput(); err != nil {
+	if text, err := exec.Command(os.Getenv("BUILDCTL"), args...).CombinedOutput(); err != nil {
 		t.Fatalf("BuildKit: %v\n%s", err, text)
 	}
 }
