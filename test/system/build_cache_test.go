@@ -86,7 +86,7 @@ func TestBuildCacheUsage(t *testing.T) {
 		t.Errorf("du says\n%s", out)
 	}
 	mounts := s.Must(t, "buildx", "du", "--filter", "type=exec.cachemount", "--format", "{{.Description}} {{.Mutable}}")
-	if !strings.Contains(mounts, "../hostile true") || strings.Count(mounts, "\n") != 2 {
+	if !strings.HasSuffix(strings.TrimSpace(mounts), "../hostile true") || strings.Contains(strings.TrimSpace(mounts), "\n") {
 		t.Errorf("cache directories:\n%s", mounts)
 	}
 	if out := s.Must(t, "buildx", "du", "--verbose", "--filter", "description~=second"); strings.Count(out, "ID:") != 1 || !strings.Contains(out, "Parents:") {

@@ -51,7 +51,6 @@ var faultCases = []faultCase{
 	{"volume-mount", [][]string{{"volume", "create", "-o", "type=tmpfs", "NAMEvol"}}, []string{"volume", "mount", "NAMEvol"}},
 	{"tmpfs-volume", [][]string{{"volume", "create", "-o", "type=tmpfs", "NAMEvol"}}, []string{"run", "--rm", "--name", "NAME", "--network", "none", "-v", "NAMEvol:/x", testkit.Image, "true"}},
 	{"build-run", nil, []string{"build", "-q", "--no-cache", "testdata/step"}},
-	{"build-image", nil, []string{"build", "-q", "-t", "NAMEbuilt", "testdata/step"}},
 	{"rmi-cached", [][]string{{"build", "-q", "-t", "NAMEbuilt", "testdata/step"}}, []string{"rmi", "NAMEbuilt"}},
 	{"builder-prune", [][]string{{"build", "-q", "-t", "NAMEbuilt", "testdata/step"}, {"rmi", "NAMEbuilt"}}, []string{"builder", "prune", "-af"}},
 	{"secret-create", nil, []string{"secret", "create", "NAMEsec", "/etc/passwd"}},
