@@ -52,7 +52,7 @@ func run() int {
 	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := table().Run(build.WithVerbs(ctx, verbs()), env)
+	err := dispatch(ctx, env)
 	if err == nil {
 		err = out.Failed()
 	}
@@ -62,6 +62,13 @@ func run() int {
 	code := cmdkit.Report(env, err)
 	env.Tell(time.Since(start).Round(time.Microsecond), code)
 	return code
+}
+
+func dispatch(ctx context.Context, env *cmdkit.Env) error {
+	if isPlugin(env.Args[0]) {
+		return plugin(ctx, env)
+	}
+	return table().Run(build.WithVerbs(ctx, verbs()), env)
 }
 
 // table is the companion's part of the front's table of commands.
