@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
@@ -19,7 +20,7 @@ type Cache interface {
 // DiskUsage lists what the build cache holds.
 func (s *Server) DiskUsage(ctx context.Context, req *controlapi.DiskUsageRequest) (*controlapi.DiskUsageResponse, error) {
 	now := time.Now()
-	match, err := buildcache.ParseFilters(req.Filter, now)
+	match, err := buildcache.ParseFilters(given(req.Filter), now)
 	if err != nil {
 		return nil, err
 	}
@@ -36,6 +37,11 @@ func (s *Server) DiskUsage(ctx context.Context, req *controlapi.DiskUsageRequest
 	return res, nil
 }
 
+// given leaves out empty filters: buildx sends one where its user gave none.
+func given(filters []string) []string {
+	return slices.DeleteFunc(filters, func(f string) bool { return f == "" })
+}
+
 func record(e *buildcache.Entry) *controlapi.UsageRecord {
 	return &controlapi.UsageRecord{
 		ID: e.ID, InUse: e.InUse, Size: e.Size, Parents: e.Parents, UsageCount: int64(e.Uses), Description: e.Description, RecordType: e.Kind,
@@ -46,7 +52,7 @@ func record(e *buildcache.Entry) *controlapi.UsageRecord {
 // Prune removes what nobody needs, and tells what it was.
 func (s *Server) Prune(req *controlapi.PruneRequest, stream controlapi.Control_PruneServer) error {
 	removed, err := s.opts.Cache.Prune(stream.Context(), buildcache.PruneOptions{
-		All: req.All, Filters: req.Filter, Unused: time.Duration(req.KeepDuration),
+		All: req.All, Filters: given(req.Filter), Unused: time.Duration(req.KeepDuration),
 		Reserved: req.ReservedSpace, MaxUsed: req.MaxUsedSpace, MinFree: req.MinFreeSpace,
 	})
 	for _, e := range removed {

@@ -18,7 +18,12 @@ type Vertex struct {
 	Op       *pb.Op
 	Metadata *pb.OpMetadata
 	Inputs   []Edge
+
+	name string
 }
+
+// maxName bounds a name that is made of others: there is no bound to how often one graph holds a vertex.
+const maxName = 200
 
 // Edge is one output of a vertex.
 type Edge struct {
@@ -28,6 +33,13 @@ type Edge struct {
 
 // Name is what users see of the vertex.
 func (v *Vertex) Name() string {
+	if v.name == "" {
+		v.name = v.describe()
+	}
+	return v.name
+}
+
+func (v *Vertex) describe() string {
 	if name := v.Metadata.GetDescription()["llb.customname"]; name != "" {
 		return name
 	}
@@ -41,7 +53,7 @@ func (v *Vertex) Name() string {
 	case *pb.Op_Merge:
 		names := make([]string, len(v.Inputs))
 		for i, in := range v.Inputs {
-			names[i] = in.Vertex.Name()
+			names[i] = clip(in.Vertex.Name())
 		}
 		return "merge (" + strings.Join(names, ", ") + ")"
 	case *pb.Op_Diff:
@@ -56,7 +68,14 @@ func (v *Vertex) side(input int64) string {
 	if input < 0 || int(input) >= len(v.Inputs) {
 		return "scratch"
 	}
-	return "(" + v.Inputs[input].Vertex.Name() + ")"
+	return "(" + clip(v.Inputs[input].Vertex.Name()) + ")"
+}
+
+func clip(name string) string {
+	if len(name) > maxName {
+		return name[:maxName] + "…"
+	}
+	return name
 }
 
 func fileName(actions []*pb.FileAction) string {
@@ -167,6 +186,7 @@ func (l *loader) vertex(id string) (*Vertex, error) {
 		}
 	}
 	op.Platform = normalPlatform(op.Platform)
+	v.Name() // from here on several goroutines look at it
 	l.made[id] = v
 	return v, nil
 }
