@@ -102,7 +102,7 @@ func (l *workload) idle(ctx context.Context, opts ServeOptions) <-chan struct{} 
 	over := make(chan struct{})
 	go func() {
 		rested := false
-		timer := time.NewTimer(restAfter)
+		timer := time.NewTimer(opts.next(0, false, false))
 		defer timer.Stop()
 		for {
 			select {
