@@ -32,31 +32,22 @@ func keep(args []string) int {
 	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return report("mount /proc for a build step: " + err.Error())
 	}
-	pidfd := -1
-	attr := &syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{PidFD: &pidfd}}
-	pid, err := syscall.ForkExec(args[0], args[1:], attr)
+	pid, err := syscall.ForkExec(args[0], args[1:], &syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{0, 1, 2}})
 	if err != nil {
 		return report("execute " + args[1] + ": " + err.Error())
 	}
-	for {
-		fds := []unix.PollFd{{Fd: lifeline, Events: unix.POLLIN}, {Fd: int32(pidfd), Events: unix.POLLIN}}
-		if pidfd < 0 { // a kernel before 5.4: the end of the caller is not noticed before that of the program
-			break
+	go func() { // nothing more is written there: it ends with the caller
+		for {
+			if _, err := unix.Read(lifeline, word[:]); err != unix.EINTR {
+				os.Exit(signalExit + int(unix.SIGKILL))
+			}
 		}
-		if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR {
-			break
-		}
-		if fds[0].Revents != 0 {
-			return signalExit + int(unix.SIGKILL)
-		}
-		if fds[1].Revents != 0 {
-			break
-		}
-	}
+	}()
 	return await(pid)
 }
 
-// await reaps whatever ends until that process has.
+// await reaps whatever ends until that process has: a namespace of processes below ours ends only when nothing of it is
+// left, and what has lost its parent is ours to bury.
 func await(pid int) int {
 	for {
 		var status unix.WaitStatus
