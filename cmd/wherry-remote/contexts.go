@@ -129,11 +129,11 @@ type verbs struct{}
 
 func (verbs) Create(_ context.Context, env *cmdkit.Env, name string, opts remote.CreateOptions) error {
 	c := open(env)
-	if err := store.ValidateContextName(name); err != nil {
-		return errdefs.New(errdefs.ErrInvalid, "%v", err)
-	}
 	if name == wish.Here {
 		return errdefs.New(errdefs.ErrInvalid, "context %q is this machine and stays as it is", name)
+	}
+	if err := store.ValidateContextName(name); err != nil {
+		return errdefs.New(errdefs.ErrInvalid, "%v", err)
 	}
 	old, err := c.load(name)
 	switch {
