@@ -64,11 +64,13 @@ install: ## binaries, man pages, completions (PREFIX=/usr/local DESTDIR= DOCKER=
 	@$(call buildx,$(DESTDIR)$(LIBEXECDIR))
 	if ls docs/man/*.1 >/dev/null 2>&1; then install -d "$(DESTDIR)$(MANDIR)/man1" && install -m 644 docs/man/*.1 "$(DESTDIR)$(MANDIR)/man1/"; fi
 	@contrib/install-completions.sh contrib/completions "$(DESTDIR)$(DATADIR)"
+	@contrib/install-systemd.sh contrib/systemd "$(DESTDIR)$(PREFIX)/lib" "$(BINDIR)"
 	if [ -n "$(DOCKER)" ]; then ln -sfn wherry "$(DESTDIR)$(BINDIR)/docker" && ln -sfn wherry "$(DESTDIR)$(BINDIR)/docker-compose" && contrib/install-completions.sh contrib/completions "$(DESTDIR)$(DATADIR)" docker; fi
 
 uninstall: ## what install put there
 	rm -f "$(DESTDIR)$(BINDIR)/wherry" "$(DESTDIR)$(MANDIR)/man1/"wherry*.1
 	rm -rf "$(DESTDIR)$(LIBEXECDIR)"
+	rm -f "$(DESTDIR)$(PREFIX)"/lib/systemd/{user,system}/wherry.{socket,service}
 	names=wherry; if [ "$$(readlink "$(DESTDIR)$(BINDIR)/docker-compose")" = wherry ]; then rm "$(DESTDIR)$(BINDIR)/docker-compose"; fi; \
 	if [ "$$(readlink "$(DESTDIR)$(BINDIR)/docker")" = wherry ]; then rm "$(DESTDIR)$(BINDIR)/docker"; names='wherry docker'; fi; \
 	cd "$(DESTDIR)$(DATADIR)" && for n in $$names; do rm -f bash-completion/completions/$$n zsh/site-functions/_$$n fish/vendor_completions.d/$$n.fish; done
