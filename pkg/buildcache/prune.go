@@ -108,7 +108,7 @@ func (o PruneOptions) keep(c *contents, d layout.Dirs) (keep int64, limited bool
 		if err := unix.Statfs(d.Data, &st); err != nil {
 			return 0, false, fmt.Errorf("free room of %s: %w", d.Data, err)
 		}
-		if excess := o.MinFree - int64(st.Bavail)*st.Bsize; excess > 0 && keep == 0 {
+		if excess := o.MinFree - int64(st.Bavail)*int64(st.Bsize); excess > 0 && keep == 0 {
 			keep = total - excess
 		} else if excess > 0 {
 			keep = min(keep, total-excess)
