@@ -132,7 +132,7 @@ func (p *page) put(st *unix.Stat_t, s sum, began time.Time) {
 		return
 	}
 	slack := p.slack
-	if st.Ctim.Nsec%int64(time.Millisecond) == 0 {
+	if st.Ctim.Nano()%int64(time.Millisecond) == 0 {
 		slack = max(slack, 2*time.Second) // perhaps a file system that keeps whole seconds, or two
 	}
 	if st.Ctim.Nano()+int64(slack) >= began.UnixNano() {

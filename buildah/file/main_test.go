@@ -128,7 +128,8 @@ func age(t testing.TB, root string) {
 		return err
 	}))
 	for i := len(all) - 1; i >= 0; i-- {
-		ts := []unix.Timespec{{Sec: 1e9 + int64(i)}, {Sec: 1e9 + int64(i)}}
+		at := unix.NsecToTimespec((1e9 + int64(i)) * 1e9)
+		ts := []unix.Timespec{at, at}
 		noError(t, unix.UtimesNanoAt(unix.AT_FDCWD, all[i], ts, unix.AT_SYMLINK_NOFOLLOW))
 	}
 }

@@ -173,7 +173,8 @@ func (r *repository) setTimes(ctx context.Context, g git, files string, c commit
 	if err != nil {
 		return err
 	}
-	stamp := []unix.Timespec{{Sec: seconds}, {Sec: seconds}}
+	at := unix.NsecToTimespec(seconds * 1e9)
+	stamp := []unix.Timespec{at, at}
 	return filepath.WalkDir(files, func(p string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err

@@ -131,27 +131,27 @@ func TestGit(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			src := f.source("r", c.fragment, c.attrs)
 			key, pin, err := src.Key(t.Context(), env)
-			if err == nil {
-				tr, err := src.Fetch(t.Context(), env)
+			if err != nil {
 				says(t, err, c.err)
-				if err != nil {
-					return
-				}
-				if got := read(t, tr, "file"); got != c.file || key == "" || c.pin != "" && pin != c.pin || c.err != "" {
-					t.Errorf("file %q, key %q, pin %q", got, key, pin)
-				}
-				if exists(filepath.Join(tr.Dir, ".git")) != c.git {
-					t.Errorf(".git there: %v", !c.git)
-				}
-				if c.git {
-					checkKept(t, f, tr.Dir)
-				}
-				if info, err := os.Stat(filepath.Join(tr.Dir, "file")); err != nil || c.name == "commit time" && info.ModTime().Unix() != 1577934245 {
-					t.Errorf("time %v, %v", info.ModTime(), err)
-				}
 				return
 			}
+			tr, err := src.Fetch(t.Context(), env)
 			says(t, err, c.err)
+			if err != nil {
+				return
+			}
+			if got := read(t, tr, "file"); got != c.file || key == "" || c.pin != "" && pin != c.pin {
+				t.Errorf("file %q, key %q, pin %q", got, key, pin)
+			}
+			if exists(filepath.Join(tr.Dir, ".git")) != c.git {
+				t.Errorf(".git there: %v", !c.git)
+			}
+			if c.git {
+				checkKept(t, f, tr.Dir)
+			}
+			if info, err := os.Stat(filepath.Join(tr.Dir, "file")); err != nil || c.name == "commit time" && info.ModTime().Unix() != 1577934245 {
+				t.Errorf("time %v, %v", info.ModTime(), err)
+			}
 		})
 	}
 	// What is checked out already needs no network for a commit, and no other one for a branch than the question.

@@ -146,10 +146,13 @@ type foundImage struct {
 
 // find looks into the store, then asks the registry.
 func (i *registryImage) find(ctx context.Context, env *Env) (*foundImage, error) {
-	if !i.pull || isDigested(i.name) {
+	if !i.pull || isDigested(i.name) || env.NeverPull {
 		if found, err := i.stored(ctx, env, i.name); found != nil || err != nil {
 			return i.checked(found, err)
 		}
+	}
+	if env.NeverPull {
+		return nil, errdefs.New(errdefs.ErrNotFound, "image %s is not in the store, and no registry is asked (--pull=never)", reference.FamiliarString(i.name))
 	}
 	return i.checked(i.resolve(ctx, env))
 }

@@ -41,6 +41,7 @@ type Env struct {
 	Memo  *Memo                // of the build; nil: each step asks anew
 	// OwnLogins: whoever builds is this process' user, so that his log-ins are known here better than through the session.
 	OwnLogins bool
+	NeverPull bool // no registry is asked: an image has to be in the store
 	// Getenv is the environment of whoever builds, for git and proxies.
 	Getenv func(string) string
 }

@@ -39,14 +39,15 @@ var table = map[string][]string{
 
 // mayExecute lists the folders whose subject is other programs: the only ones that start any.
 var mayExecute = []string{
-	"cmd",           // companions
-	"libpod",        // the runtime and the monitor
-	"network",       // pasta, slirp4netns, foreign CNI plugins
-	"pkg/endpoint",  // ssh
-	"pkg/binfmt",    // tries whether programs of another processor run
-	"pkg/logdriver", // journald's reader
-	"pkg/rootfs",    // fuse-overlayfs
-	"pkg/rootless",  // newuidmap, newgidmap, nsenter, the pause process
+	"cmd",            // companions
+	"libpod",         // the runtime and the monitor
+	"network",        // pasta, slirp4netns, foreign CNI plugins
+	"buildah/source", // git
+	"pkg/endpoint",   // ssh
+	"pkg/binfmt",     // tries whether programs of another processor run
+	"pkg/logdriver",  // journald's reader
+	"pkg/rootfs",     // fuse-overlayfs
+	"pkg/rootless",   // newuidmap, newgidmap, nsenter, the pause process
 	"pkg/testkit",
 	"test",
 }
