@@ -25,7 +25,7 @@ import (
 
 // eachDriver runs a test on each way to keep layers.
 func eachDriver(t *testing.T, test func(t *testing.T, f *fixture)) {
-	for _, driver := range []string{rootfs.Overlay, rootfs.VFS} {
+	for _, driver := range []string{rootfs.Overlay, rootfs.Fuse, rootfs.VFS} {
 		t.Run(driver, func(t *testing.T) { test(t, newFixture(t, driver)) })
 	}
 }

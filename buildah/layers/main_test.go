@@ -11,6 +11,7 @@ import (
 	"github.com/containers/storage"
 	"github.com/containers/storage/pkg/reexec"
 	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
 
 	"github.com/wherry-containers/wherry/pkg/layout"
 	"github.com/wherry-containers/wherry/pkg/rootfs"
@@ -66,9 +67,16 @@ func newFixture(t testing.TB, driver string) *fixture {
 
 func openLibrary(t testing.TB, dirs layout.Dirs, driver string) storage.Store {
 	t.Helper()
-	opts := storage.StoreOptions{GraphRoot: dirs.Graph(), RunRoot: dirs.GraphRun(), GraphDriverName: driver}
-	if driver == rootfs.Overlay {
-		opts.GraphDriverOptions = []string{"overlay.skip_mount_home=true"}
+	opts := storage.StoreOptions{GraphRoot: dirs.Graph(), RunRoot: dirs.GraphRun(), GraphDriverName: "overlay", GraphDriverOptions: []string{"overlay.skip_mount_home=true"}}
+	switch driver {
+	case rootfs.VFS:
+		opts.GraphDriverName, opts.GraphDriverOptions = driver, nil
+	case rootfs.Fuse:
+		program, err := exec.LookPath(rootfs.Fuse)
+		if err != nil || unix.Access("/dev/fuse", unix.R_OK|unix.W_OK) != nil {
+			t.Skip("no fuse-overlayfs here")
+		}
+		opts.GraphDriverOptions = append(opts.GraphDriverOptions, "overlay.mount_program="+program)
 	}
 	lib, err := storage.GetStore(opts)
 	if err != nil {
