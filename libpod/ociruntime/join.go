@@ -47,11 +47,16 @@ func (r *Runtime) RunJoin(ctx context.Context, j Join) (int, error) {
 	defer log.Close()
 	args := append(r.global(log.Name()), "exec", "--process", file, j.ID)
 	cmd := exec.CommandContext(ctx, r.Path, args[1:]...)
-	cmd.Env, cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = r.Env(), "/", j.Stdin, j.Stdout, j.Stderr
+	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = r.Env(), "/", j.Stdout, j.Stderr
 	cmd.WaitDelay = leftBehind
+	feed, err := feedLater(cmd, j.Stdin)
+	if err != nil {
+		return 0, err
+	}
 	if err := cmd.Start(); err != nil {
 		return 0, fmt.Errorf("execute %s: %w", r.Path, err)
 	}
+	feed()
 	if j.Running != nil {
 		j.Running(cmd.Process.Pid)
 	}

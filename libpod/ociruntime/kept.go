@@ -41,13 +41,9 @@ func (r *Runtime) RunKept(ctx context.Context, k Kept) (int, error) {
 	}
 	defer ours.Close()
 	defer there.Close()
-	cmd, err := r.keeper(ctx, &k, there, log)
+	cmd, err := r.startKeeper(ctx, &k, there, log)
 	if err != nil {
 		return 0, err
-	}
-	defer closeAll(cmd.ExtraFiles[2:])
-	if err := startKeeper(cmd, &k); err != nil {
-		return 0, fmt.Errorf("start %s: %w", k.Keeper, err)
 	}
 	if k.Running != nil {
 		k.Running(cmd.Process.Pid)
@@ -73,35 +69,69 @@ func (r *Runtime) keeper(ctx context.Context, k *Kept, lifeline, log *os.File) (
 	}
 	cmd := exec.CommandContext(ctx, k.Keeper, append([]string{"keep", program}, args...)...)
 	cmd.Args[0], cmd.Dir, cmd.Env, cmd.ExtraFiles = filepath.Base(k.Keeper), "/", r.Env(), files
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = k.Stdin, k.Stdout, k.Stderr
+	cmd.Stdout, cmd.Stderr = k.Stdout, k.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Cloneflags: unix.CLONE_NEWPID}
 	return cmd, nil
 }
 
-// startKeeper starts it in its control group, or moves it there.
-func startKeeper(cmd *exec.Cmd, k *Kept) error {
-	if k.Group != nil {
-		again := *cmd
-		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(k.Group.Fd())
-		err := cmd.Start()
-		if err == nil {
-			return nil
+// feedLater lets cmd read from in. Unlike with cmd.Stdin its end does not wait for somebody who writes no more.
+func feedLater(cmd *exec.Cmd, in io.Reader) (feed func(), err error) {
+	if file, ok := in.(*os.File); ok || in == nil {
+		if ok {
+			cmd.Stdin = file
 		}
-		*cmd = again // the group has just gone, or the kernel is older than 5.7
-		cmd.SysProcAttr.UseCgroupFD = false
+		return func() {}, nil
 	}
-	if err := cmd.Start(); err != nil {
-		return err
+	pipe, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
 	}
-	if k.Place == nil {
-		return nil
+	return func() {
+		go func() {
+			io.Copy(pipe, in)
+			pipe.Close()
+		}()
+	}, nil
+}
+
+// startKeeper starts it in its control group, or moves it there.
+func (r *Runtime) startKeeper(ctx context.Context, k *Kept, lifeline, log *os.File) (*exec.Cmd, error) {
+	cmd, err := r.startIn(ctx, k, k.Group, lifeline, log)
+	if err == nil && k.Group != nil {
+		return cmd, nil
+	}
+	if k.Group != nil { // it has just gone, or the kernel is older than 5.7
+		cmd, err = r.startIn(ctx, k, nil, lifeline, log)
+	}
+	if err != nil || k.Place == nil {
+		return cmd, err
 	}
 	if err := k.Place(cmd.Process.Pid); err != nil {
 		cmd.Process.Kill()
 		cmd.Wait()
-		return err
+		return nil, err
 	}
-	return nil
+	return cmd, nil
+}
+
+func (r *Runtime) startIn(ctx context.Context, k *Kept, group, lifeline, log *os.File) (*exec.Cmd, error) {
+	cmd, err := r.keeper(ctx, k, lifeline, log)
+	if err != nil {
+		return nil, err
+	}
+	defer closeAll(cmd.ExtraFiles[2:])
+	if group != nil {
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(group.Fd())
+	}
+	feed, err := feedLater(cmd, k.Stdin)
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", k.Keeper, err)
+	}
+	feed()
+	return cmd, nil
 }
 
 func closeAll(files []*os.File) {
