@@ -24,6 +24,7 @@ import (
 	"github.com/wherry-containers/wherry/pkg/api"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/idlemem"
+	"github.com/wherry-containers/wherry/pkg/rootless"
 )
 
 // service is `wherry system service`.
@@ -57,7 +58,7 @@ func service(ctx context.Context, env *cmdkit.Env, opts system.ServiceOptions) e
 	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET"} {
 		os.Unsetenv(name)
 	}
-	return server.Serve(ctx, api.ServeOptions{Idle: opts.Idle, Rest: idlemem.Release}, listeners...)
+	return server.Serve(ctx, api.ServeOptions{Idle: opts.Idle, Rest: idlemem.Release, Current: rootless.Current}, listeners...)
 }
 
 // apiOptions are those of a server on the user's store.

@@ -22,7 +22,10 @@ const (
 // ServeOptions says how long a service stays.
 type ServeOptions struct {
 	Idle time.Duration // it ends when so long nothing was asked; 0: it stays
-	Rest func()        // is called when nothing was asked for a moment, and then not again until something was; nil: nothing is
+	// Current tells whether the process is still where commands that start now work; once it is not the service ends, so that
+	// another one can begin there. nil: it always is.
+	Current func() bool
+	Rest    func() // is called when nothing was asked for a moment, and then not again until something was; nil: nothing is
 }
 
 // Serve answers requests of listeners until ctx ends, or nothing was asked for long enough. It stops taking requests then,
@@ -30,8 +33,9 @@ type ServeOptions struct {
 func (s *Server) Serve(ctx context.Context, opts ServeOptions, listeners ...net.Listener) error {
 	base, cancel := context.WithCancel(ctx)
 	defer cancel()
+	outdated := make(chan struct{})
 	server := &http.Server{
-		Handler: s, ReadHeaderTimeout: headerTime, IdleTimeout: keepTime, MaxHeaderBytes: maxHeader,
+		Handler: s.whileCurrent(opts.Current, sync.OnceFunc(func() { close(outdated) })), ReadHeaderTimeout: headerTime, IdleTimeout: keepTime, MaxHeaderBytes: maxHeader,
 		BaseContext: func(net.Listener) context.Context { return base },
 		ErrorLog:    log.New(warner(s.opts.Warn), "", 0),
 	}
@@ -43,6 +47,7 @@ func (s *Server) Serve(ctx context.Context, opts ServeOptions, listeners ...net.
 	select {
 	case <-ctx.Done():
 	case <-s.work.idle(base, opts):
+	case <-outdated:
 	case err = <-failed:
 	}
 	cancel() // streams end, what changes something goes on
@@ -52,6 +57,19 @@ func (s *Server) Serve(ctx context.Context, opts ServeOptions, listeners ...net.
 		err = stopErr
 	}
 	return err
+}
+
+// whileCurrent refuses requests once the process is left behind, and tells so.
+func (s *Server) whileCurrent(current func() bool, left func()) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if current == nil || current() {
+			s.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Connection", "close")
+		(&response{ResponseWriter: w}).fail(fail(http.StatusServiceUnavailable, "the service works in a user namespace that was left (wherry system migrate): it ends now, ask again"))
+		left()
+	})
 }
 
 // warner hands lines of the HTTP server's log on, but for those about clients that went away.

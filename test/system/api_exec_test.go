@@ -127,7 +127,7 @@ func TestAPIExecTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer attached.Close()
-	screen := &output{}
+	screen := &screenText{}
 	gone := make(chan struct{})
 	go func() {
 		io.Copy(screen, attached.Reader)

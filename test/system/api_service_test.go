@@ -398,6 +398,31 @@ func TestServiceSocketInAContainer(t *testing.T) {
 	}
 }
 
+// TestServiceAfterMigrate: a service that is left behind in the old user namespace ends at the next request.
+func TestServiceAfterMigrate(t *testing.T) {
+	t.Parallel()
+	requireService(t, shared)
+	if os.Geteuid() == 0 {
+		t.Skip("root has no user namespace to leave")
+	}
+	s, done, err := testkit.Open("bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	v := startService(t, s).await(t)
+	if status, _ := v.raw(t, "GET", "/info", "", nil); status != 200 {
+		t.Errorf("before: %d", status)
+	}
+	s.Must(t, "system", "migrate")
+	if status, text := v.raw(t, "GET", "/info", "", nil); status != 503 || !strings.Contains(text, "wherry system migrate") {
+		t.Errorf("after: %d %q", status, text)
+	}
+	if err := v.cmd.Wait(); err != nil {
+		t.Errorf("it ends with %v: %s", err, v.said)
+	}
+}
+
 func TestServiceWebsocket(t *testing.T) {
 	t.Parallel()
 	v := dockerService(t)

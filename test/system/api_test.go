@@ -281,7 +281,7 @@ func TestAPITerminal(t *testing.T) {
 	if _, err := c.ContainerStart(t.Context(), id, client.ContainerStartOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	screen := &output{}
+	screen := &screenText{}
 	gone := make(chan struct{})
 	go func() {
 		io.Copy(screen, attached.Reader)
@@ -305,19 +305,19 @@ func TestAPITerminal(t *testing.T) {
 	}
 }
 
-// output is a buffer that is read while it is written.
-type output struct {
+// screenText is a buffer that is read while it is written.
+type screenText struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
 }
 
-func (o *output) Write(p []byte) (int, error) {
+func (o *screenText) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.buf.Write(p)
 }
 
-func (o *output) String() string {
+func (o *screenText) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.buf.String()
