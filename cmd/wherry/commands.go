@@ -131,9 +131,12 @@ func groups() []cmdkit.Entry {
 			{Names: "exists", New: image.Exists},
 			{Names: "prune", New: image.Prune, Place: far},
 			{Names: "diff", New: image.Diff},
+			{Names: "tree", New: image.Tree},
+			{Names: "sign", New: image.Sign, Place: far},
+			{Names: "trust", Group: "Say whose images are accepted", Sub: image.Trust(far)},
 			{Names: "mount", New: image.Mount},
 			{Names: "unmount umount", New: image.Unmount},
-		}, also(imageVerbs(), "images", "rmi", "login", "logout"), later("scp", "sign", "tree", "trust"))},
+		}, also(imageVerbs(), "images", "rmi", "login", "logout"), later("scp"))},
 		{Names: "manifest", Group: "Work on lists of images for several platforms", Sub: image.Manifests(far)},
 		{Names: "builder", Group: "Build images", Sub: []cmdkit.Entry{
 			{Names: "build", New: build.Build, Also: true, Place: cmdkit.Builder},

@@ -30,6 +30,7 @@ type Verbs struct {
 	PruneBuild func(ctx context.Context, env *cmdkit.Env, opts option.PruneBuild) error
 
 	Manifest *ManifestVerbs
+	Sign     *SignVerbs
 
 	Search func(ctx context.Context, env *cmdkit.Env, term string, opts option.Search, format string) error
 	Login  func(ctx context.Context, env *cmdkit.Env, registry string, opts option.Login) error
