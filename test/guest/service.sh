@@ -29,12 +29,17 @@ check 'the service is up, and has said so' up
 body='{"Image":"busybox","Cmd":["sleep","1000"],"HostConfig":{"NetworkMode":"none"}}'
 same 'create a container' 201 "$(status POST '/containers/create?name=api' "$body")"
 same 'start it' 204 "$(status POST /containers/api/start)"
+same 'create another one' 201 "$(status POST '/containers/create?name=api2' "$body")"
+same 'start it too' 204 "$(status POST /containers/api2/start)"
+for name in api api2; do
+  case $(group_of "$(pid_of $name)") in */wherry.scope/wherry-*) ;; *) fail "$name is in $(group_of "$(pid_of $name)")" ;; esac
+done
+same 'remove that one' 204 "$(status DELETE '/containers/api2?force=1')"
 eventually 'nothing is asked: the service ends' not up
 same 'in good order' success "$(systemctl --user show -P Result wherry.service)"
 check 'the container runs' is api running
 same 'a request brings it back' 200 "$(status GET /containers/api/json)"
 check 'stop the service' systemctl --user stop wherry.service
 check 'the container runs still' is api running
-case $(group_of "$(pid_of api)") in *wherry.service*) fail "the container is in the service's group" ;; esac
 check 'rm' $W rm -f -t 0 api
 check 'disable the socket' systemctl --user disable --now wherry.socket
