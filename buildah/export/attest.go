@@ -60,7 +60,7 @@ func (j *job) attest(ctx context.Context, a *assembled, t target, b *built) ([]o
 		}
 		subjects = append(subjects, intoto.Subject{Name: url, Digest: result.ToDigestMap(b.desc.Digest)})
 	}
-	statements, err := j.statements(ctx, list, subjects)
+	statements, err := j.statements(ctx, list, subjects, b)
 	if err != nil {
 		return nil, err
 	}
@@ -78,8 +78,8 @@ type statement struct {
 	intoto.Statement
 }
 
-// statements reads what is to be said, the main list of parts first.
-func (j *job) statements(ctx context.Context, list []Attestation, subjects []intoto.Subject) ([]statement, error) {
+// statements reads what is to be said, the main list of parts first. b is the image that it is said of; nil: files are.
+func (j *job) statements(ctx context.Context, list []Attestation, subjects []intoto.Subject, b *built) ([]statement, error) {
 	flat, err := j.unbundle(ctx, list)
 	if err != nil {
 		return nil, err
@@ -87,6 +87,9 @@ func (j *job) statements(ctx context.Context, list []Attestation, subjects []int
 	var out []statement
 	for _, a := range flat {
 		content, err := j.content(ctx, a)
+		if err == nil {
+			content, err = j.withLayers(a, content, b)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("attestation %s: %w", a.Path, err)
 		}

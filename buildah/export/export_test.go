@@ -186,11 +186,14 @@ func TestPlatforms(t *testing.T) {
 	}
 }
 
+const parts = `{"spdxVersion":"SPDX-2.3","SPDXID":"SPDXRef-DOCUMENT","dataLicense":"CC0-1.0","name":"x","documentNamespace":"https://example.com/x",` +
+	`"files":[{"SPDXID":"SPDXRef-File-same","fileName":"/same","checksums":[]}]}`
+
 func sbom(f *fixture) *Result {
 	r := f.double()
 	for id := range r.Refs {
 		r.AddAttestation(id, Attestation{Kind: gatewaypb.AttestationKind_InToto, Path: "sbom.spdx.json", Metadata: map[string][]byte{result.AttestationSBOMCore: []byte("sbom")},
-			ContentFunc: func(context.Context) ([]byte, error) { return []byte(`{"spdxVersion":"SPDX-2.3"}`), nil },
+			ContentFunc: func(context.Context) ([]byte, error) { return []byte(parts), nil },
 			InToto:      result.InTotoAttestation{PredicateType: "https://spdx.dev/Document"}})
 	}
 	return r
@@ -216,11 +219,17 @@ func TestAttestations(t *testing.T) {
 	}
 	var statement struct {
 		Subject   []struct{ Name string }
-		Predicate map[string]string
+		Predicate struct {
+			SpdxVersion string
+			Files       []struct{ Comment string }
+		}
 	}
+	var about ocispecs.Manifest
+	f.must(json.Unmarshal(found["blobs/sha256/"+index.Manifests[0].Digest.Encoded()], &about))
 	f.must(json.Unmarshal(found["blobs/sha256/"+m.Layers[0].Digest.Encoded()], &statement))
-	if len(statement.Subject) != 1 || !strings.Contains(statement.Subject[0].Name, "pkg:docker/x") || statement.Predicate["spdxVersion"] == "" {
-		t.Errorf("%+v", statement)
+	if len(statement.Subject) != 1 || !strings.Contains(statement.Subject[0].Name, "pkg:docker/x") || statement.Predicate.SpdxVersion == "" ||
+		len(statement.Predicate.Files) != 1 || statement.Predicate.Files[0].Comment != "layerID: "+about.Layers[0].Digest.String() {
+		t.Errorf("%+v of %+v", statement, about)
 	}
 }
 

@@ -102,7 +102,7 @@ func (j *job) addStatements(ctx context.Context, p *part, epoch *time.Time) erro
 	if err != nil {
 		return err
 	}
-	statements, err := j.statements(ctx, list, subjects)
+	statements, err := j.statements(ctx, list, subjects, nil)
 	if err != nil {
 		return err
 	}

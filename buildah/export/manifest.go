@@ -28,6 +28,7 @@ type built struct {
 	configID digest.Digest
 	top      string      // uppermost layer in the store
 	layers   []layerInfo // the lowest first
+	blobs    []ocispecs.Descriptor
 	created  time.Time
 	platform *ocispecs.Platform
 }
@@ -211,9 +212,10 @@ func (j *job) addManifest(ctx context.Context, b *built, notes annotationsGroup,
 		m.MediaType, m.Config.MediaType = images.MediaTypeDockerSchema2Manifest, images.MediaTypeDockerSchema2Config
 	}
 	var err error
-	if m.Layers, err = describe(ctx, b.layers); err != nil {
+	if b.blobs, err = describe(ctx, b.layers); err != nil {
 		return err
 	}
+	m.Layers = b.blobs
 	if b.manifest, err = json.MarshalIndent(m, "", "  "); err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func (s *Session) PushLayout(ctx context.Context, dir, destination string, o Lay
 	if err != nil {
 		return err
 	}
-	t := transfer{quiet: true}
+	t := transfer{quiet: true, retry: option.Retry{Max: 3}}
 	if t.src, err = layout.NewReference(dir, ""); err != nil {
 		return err
 	}

@@ -58,6 +58,7 @@ func (s *Store) listed(rec imageRecord, name string, entries []listEntry, graphs
 				return nil, err
 			}
 			img.List, img.ListNames = rec.ID, rec.Names
+			img.Names = append(slices.Clone(img.Names), rec.Names...)
 			return img, nil
 		}
 		if e.Platform.OS != "unknown" {
