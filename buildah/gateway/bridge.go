@@ -163,11 +163,6 @@ func (b *Bridge) Inputs(context.Context) (map[string]llb.State, error) {
 	return states, nil
 }
 
-// NewContainer is for frontends that look into a build that went wrong.
-func (b *Bridge) NewContainer(context.Context, client.NewContainerRequest) (client.Container, error) {
-	return nil, errdefs.New(errdefs.ErrUnsupported, "containers of a build client are not supported (run the last good stage with --target, and look into it with wherry run)")
-}
-
 // Warn shows a warning with the build's output.
 func (b *Bridge) Warn(_ context.Context, id digest.Digest, msg string, o client.WarnOpts) error {
 	b.job.Warn(bkclient.VertexWarning{

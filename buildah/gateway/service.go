@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -38,12 +37,14 @@ type served struct {
 	*Bridge
 	done chan struct{}
 
-	mu     sync.Mutex
-	refs   map[string]*Ref
-	last   int
-	ended  bool
-	result *client.Result
-	err    error
+	mu         sync.Mutex
+	refs       map[string]*Ref
+	containers map[string]client.Container
+	over       bool // no more containers
+	last       int
+	ended      bool
+	result     *client.Result
+	err        error
 }
 
 // Serve lets the client be the frontend of a build until it returns a result.
@@ -58,6 +59,7 @@ func (s *Service) Serve(ctx context.Context, id string, b *Bridge) (*client.Resu
 		s.mu.Lock()
 		delete(s.builds, id)
 		s.mu.Unlock()
+		v.releaseContainers()
 	}()
 	select {
 	case <-v.done:
@@ -387,23 +389,6 @@ func platform(p *pb.Platform) *ocispecs.Platform {
 	}
 	spec := p.Spec()
 	return &spec
-}
-
-// errNoContainers is the answer to everything about containers of a build client: NewContainer says more.
-var errNoContainers = errors.New("there is no such container")
-
-// NewContainer says that there are none.
-func (s *Service) NewContainer(ctx context.Context, _ *gwpb.NewContainerRequest) (*gwpb.NewContainerResponse, error) {
-	v, err := s.build(ctx)
-	if err == nil {
-		_, err = v.Bridge.NewContainer(ctx, client.NewContainerRequest{})
-	}
-	return nil, err
-}
-
-// ReleaseContainer has nothing to release.
-func (s *Service) ReleaseContainer(context.Context, *gwpb.ReleaseContainerRequest) (*gwpb.ReleaseContainerResponse, error) {
-	return nil, errNoContainers
 }
 
 // Register adds the service to a server.
