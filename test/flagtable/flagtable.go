@@ -88,7 +88,7 @@ func (c *Command) add(word, of string) {
 type Marks map[string]map[string][]string
 
 var (
-	mark    = regexp.MustCompile(`^\s*(?://|#) flag: ([^-]*)(.*)$`)
+	mark    = regexp.MustCompile(`^\s*(?://|#) flag: (.*?)(\s--.*)?$`)
 	goTest  = regexp.MustCompile(`^func (Test\w+)\(`)
 	sources = []string{"_test.go", ".txtar", ".sh"}
 )

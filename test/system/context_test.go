@@ -123,7 +123,7 @@ func TestConnections(t *testing.T) {
 
 // What the user's own store does not have the service elsewhere has: with a flag, a variable, a context in use.
 //
-// flag: --host --url --context --connection --remote
+// flag: (global) --host --url --context --connection --remote
 func TestElsewhere(t *testing.T) {
 	t.Parallel()
 	s := elsewhere(t)
@@ -196,7 +196,7 @@ func TestElsewhere(t *testing.T) {
 
 // ssh, as far as it concerns us: a program that runs a command there and whose standard streams are the connection.
 //
-// flag: --identity --ssh
+// flag: (global) --identity --ssh
 // flag: system dial-stdio
 func TestElsewhereBySSH(t *testing.T) {
 	t.Parallel()
@@ -238,7 +238,7 @@ func TestElsewhereBySSH(t *testing.T) {
 
 // Over TCP both sides show certificates.
 //
-// flag: --tls --tlscacert --tlscert --tlskey --tlsverify --tls-ca --tls-cert --tls-key
+// flag: (global) --tls --tlscacert --tlscert --tlskey --tlsverify --tls-ca --tls-cert --tls-key
 func TestElsewhereByTLS(t *testing.T) {
 	t.Parallel()
 	s := elsewhere(t)
