@@ -101,7 +101,7 @@ func TestBuildAdds(t *testing.T) {
 		{"an archive", "cat /unpacked/f && stat -c ' %u:%g %a' /unpacked/f", "tar 3:4 640"},
 		{"a link in it that leads above", "cat /unpacked/escape; test ! -e /escape", "in"},
 		{"a download", "cat /web/name.txt && stat -c ' %a' /web/name.txt", "web 600"},
-		{"a repository", "cat /git/file; ls -d /git/.git 2>/dev/null", "git"},
+		{"a repository", "cat /git/file; test ! -e /git/.git", "git"},
 		{"with its .git", "ls -d /kept/.git", "/kept/.git"},
 	} {
 		if got := inside2(t, image, c.command); !strings.HasPrefix(got, c.want) {
@@ -149,16 +149,16 @@ func TestBuildHostileContext(t *testing.T) {
 	outside := recipe(t, map[string]string{"secret": "s3cret", "Dockerfile": "FROM busybox\nRUN echo outside > /outside\n", "ignore": "kept\n"})
 	context := recipe(t, map[string]string{"Dockerfile": "FROM busybox\nCOPY . /c/\n", "kept": "K"})
 	up := strings.Repeat("../", strings.Count(context, "/")+3)
-	for name, target := range map[string]string{"file": outside + "/secret", "dir": outside, "relative": up + outside[1:] + "/secret", "proc": "/proc/self/environ", ".dockerignore": outside + "/ignore"} {
+	for name, target := range map[string]string{"file": outside + "/secret", "dir": outside, "relative": up + outside[1:] + "/secret", "environ": "/proc/self/environ", ".dockerignore": outside + "/ignore"} {
 		if err := os.Symlink(target, filepath.Join(context, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	image := build(t, context)
 	want(t, "what a link leads to", inside2(t, image, "grep -rs s3cret /c | wc -l"), "0")
-	want(t, "the links themselves", inside2(t, image, "readlink /c/file /c/dir | wc -l"), "2")
+	want(t, "the links themselves", inside2(t, image, "test -L /c/file && test -L /c/dir && echo both"), "both")
 	want(t, "a .dockerignore elsewhere", inside2(t, image, "cat /c/kept"), "K")
-	for _, from := range []string{"file", "dir/secret", "relative", "proc"} {
+	for _, from := range []string{"file", "dir/secret", "relative", "environ"} {
 		bad := filepath.Join(context, "Dockerfile."+strings.ReplaceAll(from, "/", "-"))
 		if err := os.WriteFile(bad, []byte("FROM busybox\nCOPY "+from+" /x\n"), 0o644); err != nil {
 			t.Fatal(err)
