@@ -86,7 +86,7 @@ func (s *Store) splitPath(id string) string {
 	if s.driver == rootfs.VFS {
 		driver = "vfs"
 	}
-	return filepath.Join(s.dirs.Graph(), driver+"-layers", id+".tar-split.gz")
+	return filepath.Join(s.root(id), driver+"-layers", id+".tar-split.gz")
 }
 
 // split copies the record of a layer's tar stream into a file without a name, unpacked.

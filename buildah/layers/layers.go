@@ -18,6 +18,7 @@ import (
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/layout"
 	"github.com/wherry-containers/wherry/pkg/rootfs"
+	"github.com/wherry-containers/wherry/pkg/store"
 )
 
 // Options are what a Store needs from its surroundings.
@@ -50,6 +51,7 @@ type Store struct {
 	dirs    layout.Dirs
 	storage storage.Store
 	driver  string
+	names   *store.Store
 	lease   *buildcache.Lease
 	run     string // directory of this store's mount points, held by a lock
 
@@ -62,7 +64,7 @@ type Store struct {
 
 // Open gives access to the layers of a store, and sweeps what killed builds left.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{dirs: o.Dirs, storage: o.Storage, driver: o.Driver, mounts: map[string]*mounted{}, drafts: map[*Draft]bool{}}
+	s := &Store{dirs: o.Dirs, names: store.Open(o.Dirs), storage: o.Storage, driver: o.Driver, mounts: map[string]*mounted{}, drafts: map[*Draft]bool{}}
 	if s.driver == "" {
 		found, err := rootfs.Detect(ctx, o.Dirs)
 		if err != nil {
@@ -131,12 +133,20 @@ func gone(id string, err error) error {
 
 func short(id string) string { return id[:min(12, len(id))] }
 
-// Dir is the directory with the files of a layer. Nobody may write to it.
+// Dir is the directory with the files of a layer, which may lie in an additional store. Nobody may write to it.
 func (s *Store) Dir(id string) string {
 	if s.driver == rootfs.VFS {
-		return filepath.Join(s.dirs.Graph(), "vfs", "dir", id)
+		return filepath.Join(s.root(id), "vfs", "dir", id)
 	}
-	return filepath.Join(s.dirs.Graph(), "overlay", id, "diff")
+	return filepath.Join(s.root(id), "overlay", id, "diff")
+}
+
+// root is the graph root that has a layer, or is to have it.
+func (s *Store) root(id string) string {
+	if root, ok := s.names.LayerRoot(id); ok {
+		return root
+	}
+	return s.dirs.Graph()
 }
 
 // ChainID names a layer as a pull does: by what lies below it and by its own content.

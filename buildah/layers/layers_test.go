@@ -19,7 +19,9 @@ import (
 	carchive "github.com/containers/storage/pkg/archive"
 	"golang.org/x/sys/unix"
 
+	"github.com/wherry-containers/wherry/pkg/buildcache"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
+	"github.com/wherry-containers/wherry/pkg/layout"
 	"github.com/wherry-containers/wherry/pkg/rootfs"
 )
 
@@ -352,4 +354,34 @@ func TestManyLayers(t *testing.T) {
 		want[name] = name
 	}
 	f.wantTree(stack, want)
+}
+
+// Layers of an additional store are stood on where they are.
+func TestAdditionalStore(t *testing.T) {
+	other := newFixture(t, rootfs.Overlay)
+	base := other.step(nil, files(map[string]string{"below": "1", "gone": "2"}))
+	conf := filepath.Join(t.TempDir(), "storage.conf")
+	other.must(os.WriteFile(conf, []byte("[storage]\ndriver = \"overlay\"\n[storage.options]\nadditionalimagestores = [\""+other.dirs.Graph()+"\"]\n"), 0o600))
+	t.Setenv("CONTAINERS_STORAGE_CONF", conf)
+	dir := t.TempDir()
+	f := &fixture{t: t, dirs: layout.Dirs{Data: filepath.Join(dir, "data"), Run: filepath.Join(dir, "run")}}
+	f.lib = openLibrary(t, f.dirs, rootfs.Overlay, "overlay.imagestore="+other.dirs.Graph())
+	defer f.lib.Shutdown(true)
+	f.reopen(rootfs.Overlay)
+	defer f.Close()
+	stack := f.step(base, func(root string) error {
+		return errors.Join(os.Remove(root+"/gone"), write(root, map[string]string{"above": "3"}))
+	})
+	f.wantTree(stack, map[string]string{"below": "1", "above": "3"})
+	if !buildcache.LayerThere(f.dirs, base[0]) {
+		t.Error("the cache does not see the layer below")
+	}
+	top, err := f.Chain(t.Context(), stack)
+	f.must(err)
+	if top != stack[1] {
+		t.Errorf("%s of %v", top, stack)
+	}
+	r, err := f.Tar(base[0])
+	f.must(err)
+	r.Close()
 }

@@ -65,7 +65,7 @@ func newFixture(t testing.TB, driver string) *fixture {
 	return f
 }
 
-func openLibrary(t testing.TB, dirs layout.Dirs, driver string) storage.Store {
+func openLibrary(t testing.TB, dirs layout.Dirs, driver string, more ...string) storage.Store {
 	t.Helper()
 	opts := storage.StoreOptions{GraphRoot: dirs.Graph(), RunRoot: dirs.GraphRun(), GraphDriverName: "overlay", GraphDriverOptions: []string{"overlay.skip_mount_home=true"}}
 	switch driver {
@@ -78,6 +78,7 @@ func openLibrary(t testing.TB, dirs layout.Dirs, driver string) storage.Store {
 		}
 		opts.GraphDriverOptions = append(opts.GraphDriverOptions, "overlay.mount_program="+program)
 	}
+	opts.GraphDriverOptions = append(opts.GraphDriverOptions, more...)
 	lib, err := storage.GetStore(opts)
 	if err != nil {
 		t.Skip("no store here:", err)

@@ -17,6 +17,7 @@ import (
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
 	"github.com/wherry-containers/wherry/pkg/layout"
+	"github.com/wherry-containers/wherry/pkg/store"
 )
 
 // PruneOptions say what goes. The zero value: all that no build uses, but what images have, too, and internal things.
@@ -256,11 +257,8 @@ func LayerThere(d layout.Dirs, id string) bool {
 	if len(id) != 64 || !isHex(id) {
 		return false
 	}
-	_, err := os.Lstat(filepath.Join(d.Graph(), "overlay", id, "diff"))
-	if err != nil {
-		_, err = os.Lstat(filepath.Join(d.Graph(), "vfs", "dir", id))
-	}
-	return err == nil
+	_, ok := store.Open(d).LayerRoot(id)
+	return ok
 }
 
 // ParseFilters reads filters: all must hold.

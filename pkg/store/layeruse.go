@@ -1,6 +1,9 @@
 package store
 
-import "context"
+import (
+	"context"
+	"os"
+)
 
 // LayerUse is a layer of the user's own store, for those who add up sizes.
 type LayerUse struct {
@@ -41,4 +44,27 @@ func (s *Store) LayerUses(ctx context.Context) (map[string]LayerUse, error) {
 		}
 	}
 	return uses, nil
+}
+
+// LayerRoot is the graph root that has a layer's files: the user's own, else an additional one. False: none has.
+func (s *Store) LayerRoot(id string) (string, bool) {
+	if has(s.dirs.Graph(), id) {
+		return s.dirs.Graph(), true
+	}
+	roots, _ := s.additionalRoots() // one that cannot be read has nothing
+	for _, root := range roots {
+		if has(root, id) {
+			return root, true
+		}
+	}
+	return "", false
+}
+
+func has(root, id string) bool {
+	for _, g := range graphsOf(root, false) {
+		if _, err := os.Lstat(g.layerDir(id)); err == nil {
+			return true
+		}
+	}
+	return false
 }
