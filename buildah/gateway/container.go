@@ -36,7 +36,7 @@ func (b *Bridge) NewContainer(ctx context.Context, req client.NewContainerReques
 		}
 		mounts = append(mounts, mount)
 	}
-	inner, err := b.job.NewContainer(ctx, mounts, trees, run.Step{Network: req.NetMode, Platform: req.Platform, Container: run.NewContainer()})
+	inner, err := b.job.NewContainer(ctx, mounts, trees, run.Step{Network: req.NetMode, Platform: req.Platform})
 	if err != nil {
 		return nil, err
 	}
