@@ -105,7 +105,7 @@ func newDisplay(out io.Writer, d option.Display) (progressui.Display, error) {
 	}
 	display, err := progressui.NewDisplay(out, mode)
 	if err != nil {
-		return display, errdefs.New(errdefs.ErrInvalid, "--progress %s: %v", d.Progress, err)
+		return display, errdefs.New(errdefs.ErrInvalid, "--progress %s: standard error is no terminal", d.Progress)
 	}
 	return display, nil
 }

@@ -29,13 +29,14 @@ import (
 
 // Config is what a Builder needs from its surroundings.
 type Config struct {
-	Dirs    layout.Dirs
-	Driver  image.Driver
-	Layers  string // driver of the layers, as rootfs.Detect says; empty: it is asked
-	Runtime string // OCI runtime of the steps; empty: the best
-	Jobs    int    // steps at a time; 0: the number of processors
-	Steps   option.Steps
-	Version string
+	Dirs      layout.Dirs
+	Driver    image.Driver
+	Layers    string // driver of the layers, as rootfs.Detect says; empty: it is asked
+	Runtime   string // OCI runtime of the steps; empty: the best
+	Jobs      int    // steps at a time; 0: the number of processors
+	Steps     option.Steps
+	NeverPull bool // base images have to be in the store
+	Version   string
 
 	In        io.Reader
 	Out       *os.File
@@ -79,7 +80,7 @@ func Open(ctx context.Context, cfg Config) (_ *Builder, err error) {
 		Dirs: cfg.Dirs, Sessions: sessions, Slots: semaphore.NewWeighted(int64(jobs)), Cache: cache.Open(cfg.Dirs),
 		Runner: run.New(run.Options{Dirs: cfg.Dirs, Runtime: cfg.Runtime, Warn: cfg.Warn, Getenv: cfg.Getenv}),
 		Local:  b.locals.find, Getenv: cfg.Getenv,
-		Image: images, Own: b.locals.has, Networks: request.Networks(cfg.Steps),
+		Image: images, Own: b.locals.has, Networks: request.Networks(cfg.Steps), NeverPull: cfg.NeverPull,
 		DNS: run.DNS{Servers: cfg.Steps.DNS, Search: cfg.Steps.DNSSearch, Options: cfg.Steps.DNSOptions},
 	}
 	if b.worker.Layers, err = layers.Open(ctx, layers.Options{Dirs: cfg.Dirs, Storage: b.images.Storage(), Driver: cfg.Layers}); err != nil {

@@ -43,6 +43,9 @@ func (s *shown) Read(path string, limit int64) ([]byte, error) {
 
 // List lists a directory in the order of names.
 func (s *shown) List(path string) ([]string, error) {
+	if path == "" {
+		path = "."
+	}
 	dir, err := safepath.OpenIn(s.path, path, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, err

@@ -156,10 +156,8 @@ func (r *Request) addPlan() error {
 	switch o.Pull {
 	case "", "missing", "never":
 		r.set("image-resolve-mode", pb.AttrImageResolveModePreferLocal)
-	case "always":
+	case "always", "newer": // what is here already is not sent again in either case
 		r.set("image-resolve-mode", pb.AttrImageResolveModeForcePull)
-	case "newer":
-		r.set("image-resolve-mode", pb.AttrImageResolveModeDefault)
 	default:
 		return invalid("--pull %q: want always, missing, never or newer", o.Pull)
 	}

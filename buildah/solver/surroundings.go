@@ -25,8 +25,9 @@ type Worker struct {
 	Sessions *session.Manager
 	Slots    *semaphore.Weighted // one for each step that may be at work at a time
 
-	Networks []string // of the steps, instead of the default one
-	DNS      run.DNS
+	NeverPull bool     // images have to be in the store
+	Networks  []string // of the steps, instead of the default one
+	DNS       run.DNS
 
 	// Local, Image and Getenv are source.Env's. Own tells whether a session is this process' user's.
 	Local  func(session, name string) (dir string, ok bool)

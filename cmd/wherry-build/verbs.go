@@ -47,7 +47,9 @@ func withBuilder(ctx context.Context, env *cmdkit.Env, set func(*buildah.Config)
 }
 
 func buildImage(ctx context.Context, env *cmdkit.Env, opts option.Build) error {
-	return withBuilder(ctx, env, func(c *buildah.Config) { c.Jobs, c.Steps = opts.Jobs, opts.Steps }, func(b *buildah.Builder) error {
+	return withBuilder(ctx, env, func(c *buildah.Config) {
+		c.Jobs, c.Steps, c.NeverPull = opts.Jobs, opts.Steps, opts.Pull == "never"
+	}, func(b *buildah.Builder) error {
 		return b.Build(ctx, opts)
 	})
 }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # guest: uml
 # Limits of the steps of a build, on a kernel that has the controllers; and what is left of a build that is killed.
-# flag: build --memory --memory-swap --cpu-period --cpu-quota --cpu-shares --cgroup-parent --resource
+# flag: build --memory --memory-swap --cpuset-cpus --cpu-period --cpu-quota --cpu-shares --cgroup-parent --resource
 # shellcheck source=test/guest/lib/guest.sh
 . /host/test/guest/lib/guest.sh
 have_image

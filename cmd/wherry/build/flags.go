@@ -61,7 +61,7 @@ func pullFlag(policy *string) cli.Flag {
 		*policy = s
 		return nil
 	})
-	f.Bool = true
+	f.Bool, f.Worded = true, true
 	return f
 }
 
@@ -147,8 +147,6 @@ func (b *builder) resultFlags() []cli.Flag {
 		cmdkit.Strings(&r.Outputs, "output o", "Instead of the store: a `DIR`, - for a tar archive, or type=image|registry|local|tar|oci|docker,dest=..."),
 		cmdkit.Bool(&r.Push, "push", "Push the image to its registry"),
 		cmdkit.Bool(&r.Load, "load", "Keep the image in the store (the default)"),
-		cmdkit.Strings(&r.CacheFrom, "cache-from", "Use the results in a cache: `IMAGE`, or type=registry|local,..."),
-		cmdkit.Strings(&r.CacheTo, "cache-to", "Write the results to a cache: `IMAGE`, or type=registry|local|inline,..."),
 		cmdkit.Strings(&r.Attests, "attest", "State something about the image: `type=provenance|sbom,...`"),
 		cmdkit.String(&b.prov, "provenance", "State how the image came about: `true|false|mode=min|max`"),
 		cmdkit.String(&b.sbom, "sbom", "State what software is in the image: `true|false|generator=IMAGE`"),
@@ -240,6 +238,6 @@ func refused() []cli.Flag {
 		cmdkit.Refused("sbom-scanner-command sbom-scanner-image sbom-merge-strategy sbom-output sbom-image-output sbom-purl-output sbom-image-purl-output", "use --sbom generator=IMAGE"),
 		cmdkit.Refused("hooks-dir", "hooks are for containers"),
 		cmdkit.Refused("debug", "use --progress plain"),
-		cmdkit.Later("manifest authfile creds cert-dir tls-verify retry retry-delay"),
+		cmdkit.Later("cache-from cache-to manifest authfile creds cert-dir tls-verify retry retry-delay"),
 	)
 }

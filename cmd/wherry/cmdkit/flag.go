@@ -20,6 +20,7 @@ type Flag struct {
 	Usage   string
 	Default string                   // shown in help
 	Bool    bool                     // takes no value, or =true and =false
+	Worded  bool                     // with Bool: Set also knows other values after a =
 	Set     func(value string) error // called for every occurrence, in order
 	Hidden  bool                     // neither in help nor in completion
 	Later   bool                     // known, but its feature is not there yet

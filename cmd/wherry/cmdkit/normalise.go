@@ -86,6 +86,9 @@ type flagForm struct {
 // refused tells whether the flag is one that is only known by name.
 func (f flagForm) refused() bool { return f.flag != nil && (f.flag.Later || f.flag.Why != "") }
 
+// worded tells whether the switch also takes a word, after a =.
+func (f flagForm) worded() bool { return f.flag != nil && f.flag.Worded }
+
 func indexFlags(flags []cli.Flag) map[string]flagForm {
 	known := make(map[string]flagForm, 2*len(flags))
 	for _, f := range flags {
@@ -175,7 +178,7 @@ func (n *normaliser) emit(form flagForm, typed, value string, hasValue bool) err
 		n.line.Flags = append(n.line.Flags, "--"+form.name)
 		return nil
 	case form.isBool:
-		if _, err := strconv.ParseBool(value); err != nil {
+		if _, err := strconv.ParseBool(value); err != nil && !form.worded() {
 			return Usagef("invalid %s %q: true or false is expected", typed, value)
 		}
 	case !hasValue:
