@@ -76,7 +76,7 @@ func (s *Server) execInspect(w *response, r *request) error {
 	}
 	c := &exec.Config
 	doc := container.ExecInspectResponse{
-		ID: exec.ID, ContainerID: exec.Container, Running: exec.Started && exec.Ended.IsZero(), ExitCode: exec.ExitCode, CanRemove: false,
+		ID: exec.ID, ContainerID: exec.Container, Running: s.execs.runs(exec), ExitCode: exec.ExitCode, CanRemove: false,
 		OpenStdin: c.AttachStdin, OpenStdout: c.AttachStdout, OpenStderr: c.AttachStderr, Pid: readPid(s.execs.pidFile(exec)),
 		ProcessConfig: &container.ExecProcessConfig{Tty: c.Tty, Entrypoint: c.Cmd[0], Arguments: c.Cmd[1:], Privileged: &c.Privileged, User: c.User},
 	}

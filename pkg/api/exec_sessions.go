@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/moby/moby/api/types/container"
+	"golang.org/x/sys/unix"
 
 	"github.com/wherry-containers/wherry/pkg/atomicfile"
 	"github.com/wherry-containers/wherry/pkg/layout"
@@ -33,6 +34,7 @@ type session struct {
 type execTable struct {
 	dirs    layout.Dirs
 	mu      sync.Mutex // orders changes of a session
+	running map[string]bool
 	resizes map[string]func(rows, columns uint16) error
 }
 
@@ -40,7 +42,7 @@ type execTable struct {
 const keepEnded = 5 * time.Minute
 
 func newExecTable(dirs layout.Dirs) *execTable {
-	return &execTable{dirs: dirs, resizes: map[string]func(rows, columns uint16) error{}}
+	return &execTable{dirs: dirs, running: map[string]bool{}, resizes: map[string]func(rows, columns uint16) error{}}
 }
 
 func (t *execTable) dir(containerID string) string {
@@ -86,9 +88,9 @@ func (t *execTable) write(s *session) error {
 // find returns the session with an id.
 func (t *execTable) find(id string) (*session, error) {
 	if len(id) == 64 && strings.Trim(id, "0123456789abcdef") == "" {
-		found, _ := filepath.Glob(t.path("*", id))
-		for _, path := range found {
-			if s := readSession(path); s != nil {
+		runs, _ := os.ReadDir(filepath.Dir(t.dirs.ContainerRun(id)))
+		for _, run := range runs {
+			if s := readSession(t.path(run.Name(), id)); s != nil {
 				return s, nil
 			}
 		}
@@ -141,7 +143,7 @@ func (t *execTable) start(s *session) error {
 	case now.Started:
 		return fail(409, "exec command %s is already running", s.ID)
 	}
-	s.Started = true
+	s.Started, t.running[s.ID] = true, true
 	return t.write(s)
 }
 
@@ -150,8 +152,20 @@ func (t *execTable) end(s *session, code int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.resizes, s.ID)
+	delete(t.running, s.ID)
 	s.Ended, s.ExitCode = time.Now(), &code
 	t.write(s)
+}
+
+// runs tells whether a session's command runs. One of a service that was killed is asked of the kernel.
+func (t *execTable) runs(s *session) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !s.Started || !s.Ended.IsZero() || t.running[s.ID] {
+		return s.Started && s.Ended.IsZero()
+	}
+	pid := readPid(t.pidFile(s))
+	return pid > 0 && unix.Kill(pid, 0) == nil
 }
 
 // sized makes the terminal of a session known.
