@@ -1,7 +1,7 @@
 #!/bin/bash
 # guest: uml
 # Limits of the steps of a build, on a kernel that has the controllers; and what is left of a build that is killed.
-# flag: build --memory --memory-swap --cpuset-cpus --cpu-period --cpu-quota --cpu-shares --cgroup-parent --resource
+# flag: build --memory --memory-swap --cpuset-cpus --cpuset-mems --cpu-period --cpu-quota --cpu-shares --cgroup-parent --resource
 # shellcheck source=test/guest/lib/guest.sh
 . /host/test/guest/lib/guest.sh
 have_image
@@ -23,6 +23,7 @@ same '--resource' $((48 << 20)) "$(file memory.max --resource memory=48m)"
 same 'no limit' max "$(file memory.max)"
 check 'fewer shares weigh less' test "$(file cpu.weight --cpu-shares 512)" -lt "$(file cpu.weight)"
 refused '--cpuset-cpus without its controller' 'needs the cgroup controller "cpuset"' build true --cpuset-cpus 0
+refused '--cpuset-mems without its controller' 'needs the cgroup controller "cpuset"' build true --cpuset-mems 0
 refused 'a step that takes more memory than it may' 'cannot allocate memory' build 'tail /dev/zero' --memory 16m --memory-swap 16m
 refused 'a step that is killed otherwise' 'exit code: 137' build 'sh -c "kill -9 \$\$"; exit $?' --memory 64m
 
