@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -102,7 +103,8 @@ func classicOptions(r *request) (option.Build, error) {
 		return o, unsupported("isolation="+text, "only Windows has it")
 	}
 	if remote := r.param("remote"); remote != "" {
-		if !strings.Contains(remote, "://") && !strings.HasPrefix(remote, "git@") && !strings.HasPrefix(remote, "github.com/") {
+		known := func(prefix string) bool { return strings.HasPrefix(remote, prefix) }
+		if !slices.ContainsFunc([]string{"http://", "https://", "git://", "ssh://", "git@", "github.com/"}, known) {
 			return o, invalid("invalid remote %q: want a URL", remote) // a path would be one of the service's machine
 		}
 		o.Context = remote

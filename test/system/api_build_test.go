@@ -80,6 +80,7 @@ func TestAPIBuildFails(t *testing.T) {
 	}{
 		"?version=9":                    {400, "want 1 or 2"},
 		"?remote=/etc":                  {400, "want a URL"},
+		"?remote=file:///etc":           {400, "want a URL"},
 		"?dockerfile=../../etc/passwd":  {400, "inside the context"},
 		"?dockerfile=/etc/passwd":       {400, "inside the context"},
 		"?dockerfile=http://host/file":  {400, "inside the context"},
