@@ -72,10 +72,13 @@ func (j *Job) Load(def *pb.Definition) (Edge, error) {
 // permit refuses what the user has not allowed.
 func (j *Job) permit(op *pb.Op) error {
 	if e := op.GetExec(); e != nil {
-		return j.Allowed.Check(entitlements.Values{
+		err := j.Allowed.Check(entitlements.Values{
 			NetworkHost:      e.Network == pb.NetMode_HOST,
 			SecurityInsecure: e.Security == pb.SecurityMode_INSECURE,
 		})
+		if err != nil {
+			return fmt.Errorf("%w (grant it with --allow)", err)
+		}
 	}
 	return nil
 }

@@ -11,12 +11,15 @@ import (
 	"github.com/moby/buildkit/session/secrets"
 	"github.com/moby/buildkit/session/sshforward"
 	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/util/grpcerrors"
+	"google.golang.org/grpc/codes"
 
 	"github.com/wherry-containers/wherry/buildah/cache"
 	"github.com/wherry-containers/wherry/buildah/content"
 	"github.com/wherry-containers/wherry/buildah/layers"
 	"github.com/wherry-containers/wherry/buildah/run"
 	"github.com/wherry-containers/wherry/buildah/tree"
+	"github.com/wherry-containers/wherry/pkg/errdefs"
 )
 
 // places are where the trees of one operation are mounted. close gives all of them up.
@@ -185,6 +188,9 @@ func sshMount(ctx context.Context, s Surroundings, p *places, o *pb.SSHOpt, m *r
 		if err := sshforward.CheckSSHID(ctx, caller, o.ID); err != nil {
 			if o.Optional {
 				return errNotThere
+			}
+			if grpcerrors.Code(err) == codes.Unimplemented {
+				err = errdefs.New(errdefs.ErrNotFound, "the build was given no SSH agent or key %q (--ssh %s)", o.ID, o.ID)
 			}
 			return err
 		}
