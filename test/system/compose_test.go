@@ -66,6 +66,15 @@ func (p *project) write(name, text string) {
 	}
 }
 
+func (p *project) read(name string) string {
+	p.t.Helper()
+	text, err := os.ReadFile(filepath.Join(p.dir, name))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return string(text)
+}
+
 func (p *project) args() []string {
 	return []string{"compose", "--project-directory", p.dir, "-p", p.name}
 }
