@@ -83,6 +83,7 @@ func (d *Draft) makePlace() error {
 	if d.lock, err = os.Open(d.place); err == nil {
 		err = unix.Flock(int(d.lock.Fd()), unix.LOCK_EX)
 	}
+	err = errors.Join(err, d.makeRoot()) // tells those who sweep that the lock counts
 	// Mount makes it anew, with the owner and the mode of the layer below.
 	if err = errors.Join(err, os.Remove(d.upper)); err != nil {
 		return errors.Join(err, d.remove())
@@ -112,17 +113,18 @@ func (d *Draft) makeOwnPlace() error {
 		}
 		if _, err := os.Lstat(place); err == nil {
 			d.place, d.upper, d.lock = place, filepath.Join(place, "dir"), lock
-			return nil
+			return d.makeRoot()
 		}
 		lock.Close()
 	}
 }
 
+func (d *Draft) makeRoot() error {
+	d.root = filepath.Join(d.place, buildcache.DraftRoot)
+	return os.Mkdir(d.root, 0o755)
+}
+
 func (d *Draft) open(ctx context.Context, lower []string) error {
-	d.root = filepath.Join(d.place, "root")
-	if err := os.Mkdir(d.root, 0o755); err != nil {
-		return err
-	}
 	return mount(ctx, rootfs.Spec{
 		Lower: lower, Upper: d.upper, Work: filepath.Join(d.place, "work"), Target: d.root, Driver: d.store.driver,
 		Volatile: true, // or each unmount would write all of the file system to the disk

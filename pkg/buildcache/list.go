@@ -36,13 +36,19 @@ type Entry struct {
 
 	record *Record
 	below  string   // a layer that no step has made: it stays as long as an entry stands on it
-	paths  []string // what is removed with it, of cache directories and packed layers
+	source bool     // something that was fetched
+	paths  []string // what is removed with it, of cache directories, sources and packed layers
 }
 
 // IsEmpty tells whether no build has left anything.
 func IsEmpty(d layout.Dirs) bool {
 	for _, dir := range []string{recordsDir(d), MountsDir(d), BlobsDir(d)} {
 		if entries, _ := os.ReadDir(dir); len(entries) > 0 {
+			return false
+		}
+	}
+	for _, k := range sourceKinds {
+		if entries, _ := os.ReadDir(filepath.Join(SourcesDir(d), k.dir)); len(entries) > 0 {
 			return false
 		}
 	}
@@ -92,7 +98,11 @@ func read(ctx context.Context, d layout.Dirs) (*contents, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.entries = append(c.entries, blobs...)
+	sources, err := sourceEntries(d)
+	if err != nil {
+		return nil, err
+	}
+	c.entries = append(append(c.entries, blobs...), sources...)
 	slices.SortStableFunc(c.entries, func(a, b *Entry) int { return a.LastUsed.Compare(b.LastUsed) })
 	return c, nil
 }

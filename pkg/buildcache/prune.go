@@ -181,7 +181,7 @@ func (e *Entry) remove(d layout.Dirs) (bool, error) {
 			err = nil
 		}
 		return err == nil, err
-	case e.Kind == KindMount:
+	case e.Kind == KindMount || e.source:
 		return removeMount(d, e.paths[0])
 	}
 	var err error
@@ -193,7 +193,7 @@ func (e *Entry) remove(d layout.Dirs) (bool, error) {
 	return err == nil, err
 }
 
-// removeMount moves a cache directory to the trash while nobody uses it.
+// removeMount moves a cache directory, or a source, to the trash while nobody uses it.
 func removeMount(d layout.Dirs, place string) (bool, error) {
 	f, err := os.Open(place)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -103,8 +103,11 @@ func clearPlace(path string) error {
 const (
 	// stagingLock is the file by whose lock containers/storage knows that a staging directory is in use.
 	stagingLock = "staging.lock"
-	// settle is how long a new staging directory may take to be locked.
+	// settle is how long a new staging directory may take to be locked. A draft of ours is known by its mount point, which
+	// is made when it is locked.
 	settle = 10 * time.Second
+	// DraftRoot is the mount point in a draft's directory.
+	DraftRoot = "root"
 )
 
 // staged lists the staging directories of containers/storage that nobody uses.
@@ -114,7 +117,8 @@ func staged(d layout.Dirs) []Leftover {
 	for _, e := range entriesOf(dir) {
 		info, err := e.Info()
 		path := filepath.Join(dir, e.Name())
-		if err != nil || time.Since(info.ModTime()) < settle || locked(path) {
+		_, rootErr := os.Lstat(filepath.Join(path, DraftRoot))
+		if err != nil || rootErr != nil && time.Since(info.ModTime()) < settle || locked(path) {
 			continue
 		}
 		list = append(list, Leftover{"a layer in the making", path, func() error { return whileLocked(path, func() error { return clearStaged(path) }) }})
