@@ -80,6 +80,7 @@ func (r *repository) bring(ctx context.Context, g git, format string, c commit) 
 
 // fill checks the commit out below tmp/files. What git needs besides lies beside it.
 func (r *repository) fill(ctx context.Context, g git, bare, tmp, format string, c commit) error {
+	about(tmp, r.Name()+" "+c.name())
 	files := filepath.Join(tmp, "files")
 	if err := os.Mkdir(files, 0o755); err != nil {
 		return err

@@ -440,6 +440,7 @@ func (r *repository) locked(ctx context.Context, env *Env, format string, do fun
 		if _, err := env.claimShared(bare); err != nil {
 			return err
 		}
+		about(bare, r.url())
 		return do(bare)
 	})
 }

@@ -225,6 +225,7 @@ func (d *download) fetch(ctx context.Context, env *Env) (a arrived, err error) {
 		if _, err := env.claimShared(dir); err != nil {
 			return err
 		}
+		about(dir, d.Name())
 		a, err = d.renew(ctx, env, d.last(env))
 		return err
 	})
@@ -363,7 +364,7 @@ func (d *download) remember(env *Env, last, now arrived) error {
 	entries, err := os.ReadDir(d.dir(env))
 	for _, e := range entries {
 		switch e.Name() {
-		case "arrived.json", now.Digest.Encoded(), encoded(last.Digest):
+		case "arrived.json", buildcache.SourceAbout, now.Digest.Encoded(), encoded(last.Digest):
 		default:
 			os.Remove(filepath.Join(d.dir(env), e.Name()))
 		}

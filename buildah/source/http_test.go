@@ -9,13 +9,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/moby/buildkit/client/llb/sourceresolver"
 	"github.com/moby/buildkit/session/secrets/secretsprovider"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
 )
 
 // web serves one text under every path, and counts how often it had to send it.
@@ -184,33 +182,5 @@ func TestDownloadMetadata(t *testing.T) {
 	noError(t, err)
 	if m.HTTP.Digest != digest.FromString("text") || m.HTTP.Filename != "y.tar" || m.HTTP.LastModified == nil {
 		t.Errorf("%+v", m.HTTP)
-	}
-}
-
-// TestSweep sees that trees go when nobody has used them for long, and not while somebody does.
-func TestSweep(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	for _, name := range []string{"used", "old", "fresh", ".new-left", ".new-fresh"} {
-		noError(t, os.MkdirAll(filepath.Join(dir, name, "files"), 0o755))
-		age := time.Duration(0)
-		if name != "fresh" && name != ".new-fresh" {
-			age = keptFor + time.Hour
-		}
-		at := time.Now().Add(-age)
-		noError(t, os.Chtimes(filepath.Join(dir, name), at, at))
-	}
-	f, err := os.Open(filepath.Join(dir, "used"))
-	noError(t, err)
-	defer f.Close()
-	noError(t, unix.Flock(int(f.Fd()), unix.LOCK_SH))
-	sweep(dir)
-	entries, _ := os.ReadDir(dir)
-	var left []string
-	for _, e := range entries {
-		left = append(left, e.Name())
-	}
-	if got := fmt.Sprint(left); got != "[.new-fresh fresh used]" {
-		t.Errorf("left: %s", got)
 	}
 }

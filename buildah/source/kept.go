@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/wherry-containers/wherry/pkg/buildcache"
 	"github.com/wherry-containers/wherry/pkg/recorddir"
 )
 
@@ -69,6 +70,14 @@ func (e *Env) keep(dir string, make func(tmp string) error) error {
 		_, err = e.kept(dir) // somebody else was faster
 	}
 	return err
+}
+
+// about says in a kept directory what it is, for a list of the cache. Without it the list says less.
+func about(dir, what string) {
+	file := filepath.Join(dir, buildcache.SourceAbout)
+	if _, err := os.Lstat(file); err != nil {
+		_ = os.WriteFile(file, []byte(what+"\n"), 0o600)
+	}
 }
 
 // sweep removes the entries of a directory of trees that nobody has used for long, or that a killed build left.

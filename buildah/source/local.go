@@ -159,7 +159,7 @@ func (l *local) receive(ctx context.Context, env *Env, c session.Caller) (string
 	if l.metadataOnly {
 		key += ":metadata"
 	}
-	dir, err := claim(env, env.work("local"), key)
+	dir, err := claim(env, env.work("local"), key, l.name)
 	if err != nil {
 		return "", err
 	}
@@ -211,7 +211,8 @@ func transferring(ctx context.Context, name string) func(int, bool) {
 
 // claim gives a directory that is kept under a key and that nobody else uses till the build is over. Builds that use
 // the same key at a time get one each.
-func claim(env *Env, parent, key string) (string, error) {
+func claim(env *Env, parent, key, what string) (string, error) {
+	sweep(parent)
 	name := sha256.Sum256([]byte(key))
 	for n := 0; ; n++ {
 		dir := filepath.Join(parent, hex.EncodeToString(name[:16])+"-"+strconv.Itoa(n))
@@ -222,6 +223,7 @@ func claim(env *Env, parent, key string) (string, error) {
 			return "", err
 		}
 		env.hold(release)
+		about(dir, what)
 		files := filepath.Join(dir, "files")
 		return files, os.MkdirAll(files, 0o755)
 	}

@@ -4,6 +4,7 @@ package source
 
 import (
 	"context"
+	"path/filepath"
 	"strings"
 
 	"github.com/moby/buildkit/session"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/wherry-containers/wherry/buildah/content"
 	"github.com/wherry-containers/wherry/buildah/tree"
+	"github.com/wherry-containers/wherry/pkg/buildcache"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/image"
 	"github.com/wherry-containers/wherry/pkg/layout"
@@ -71,7 +73,7 @@ func Identify(op *pb.SourceOp, p *pb.Platform) (Source, error) {
 func (e *Env) memory() *content.Memory { return content.NewMemory(e.Dirs.Cache() + "/filesums") }
 
 // work is where sources keep what they fetched.
-func (e *Env) work(kind string) string { return e.Dirs.Cache() + "/sources/" + kind }
+func (e *Env) work(kind string) string { return filepath.Join(buildcache.SourcesDir(e.Dirs), kind) }
 
 func (e *Env) hold(release func()) {
 	if e.Hold != nil {
