@@ -106,9 +106,11 @@ func fillIdle(p *peer) error {
 	return err
 }
 
-func writeBig(dir string) error {
-	path := filepath.Join(dir, "big")
-	if info, err := os.Stat(path); err == nil && info.Size() == bigFile {
+func writeBig(dir string) error { return writeRandom(filepath.Join(dir, "big"), bigFile) }
+
+// writeRandom writes a file that is not there yet.
+func writeRandom(path string, size int64) error {
+	if info, err := os.Stat(path); err == nil && info.Size() == size {
 		return nil
 	}
 	f, err := os.Create(path)
@@ -118,7 +120,7 @@ func writeBig(dir string) error {
 	defer f.Close()
 	block := make([]byte, 1<<20)
 	rand.Read(block)
-	for range bigFile / len(block) {
+	for range size / int64(len(block)) {
 		if _, err := f.Write(block); err != nil {
 			return err
 		}

@@ -65,6 +65,11 @@ func measureAll(at places, size sizes, rounds int, want []string, write bool) er
 	} else {
 		all = append([]*peer{crun}, all...)
 	}
+	if kit, err := buildKit(at); err != nil {
+		fmt.Fprintf(os.Stderr, "# going on without BuildKit: %v\n", err)
+	} else {
+		all = append(all, kit)
+	}
 	agents := all
 	all = append(all, freshPeer(peers[0]))
 	defer func() {

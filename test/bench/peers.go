@@ -25,6 +25,7 @@ type peer struct {
 	logs    []string // flags that choose its log driver
 	rmFlags []string
 	state   string // crun's directory for what runs, on a tmpfs as everybody has it
+	address string // of BuildKit's daemon
 	tarball string // the image's root file system, as a path that the peer can open
 }
 

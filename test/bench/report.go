@@ -20,7 +20,7 @@ type report struct {
 
 func newReport(all []*peer) *report {
 	rep := &report{}
-	for _, name := range append(slices.Clone(engines), "crun") {
+	for _, name := range append(slices.Clone(engines), "crun", "buildkit") {
 		for _, p := range all {
 			if p.name == name {
 				rep.columns = append(rep.columns, name)
