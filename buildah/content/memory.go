@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/wherry-containers/wherry/pkg/atomicfile"
 )
 
 // Memory keeps digests of files from build to build: one file per directory that was looked at, named by a digest of
@@ -31,6 +29,7 @@ const (
 	maxRecords = 1 << 20 // files of one directory
 	recordSize = 8*6 + sha256.Size
 	magic      = "wherrysums1\n"
+	unfinished = ".tmp-" // begins the name of a page that is being written
 )
 
 // key is what a file looks like from outside. Whatever is written to it, or set about it, changes its ctime.
@@ -161,7 +160,21 @@ func (p *page) save() error {
 	if err := p.makeRoom(); err != nil {
 		return err
 	}
-	return atomicfile.Write(p.path, p.encode(), 0o600, atomicfile.Volatile)
+	return replace(p.path, p.encode())
+}
+
+// replace writes a file as a whole. Builds of the same directory may do so at the same time: the last one counts.
+func replace(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), unfinished+"*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // not there any more when all went well
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
 }
 
 func (p *page) encode() []byte {
@@ -200,8 +213,13 @@ func (p *page) makeRoom() error {
 	}
 	var pages []old
 	for _, e := range entries {
-		if info, err := e.Info(); err == nil && !strings.HasPrefix(e.Name(), ".") && e.Name() != filepath.Base(p.path) {
+		info, err := e.Info()
+		switch {
+		case err != nil || e.Name() == filepath.Base(p.path):
+		case !strings.HasPrefix(e.Name(), unfinished):
 			pages = append(pages, old{e.Name(), info.ModTime()})
+		case time.Since(info.ModTime()) > time.Hour:
+			os.Remove(filepath.Join(filepath.Dir(p.path), e.Name())) // of a killed build
 		}
 	}
 	sort.Slice(pages, func(i, j int) bool { return pages[i].at.Before(pages[j].at) })

@@ -50,7 +50,8 @@ func (v *View) sumUp(ctx context.Context, lines []line) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return v.page.save()
+	_ = v.page.save() // what is not remembered is read again
+	return nil
 }
 
 // unknown lists each file once whose sum must be found by reading it.
