@@ -133,7 +133,9 @@ func TestAPIBuildKit(t *testing.T) {
 	defer docker.Close()
 	ctx := within(t, 50*time.Second)
 	c, err := buildkitd.New(ctx, "",
-		buildkitd.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return docker.DialHijack(ctx, "/grpc", "h2c", nil) }),
+		buildkitd.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			return docker.DialHijack(ctx, "/grpc", "h2c", nil)
+		}),
 		buildkitd.WithSessionDialer(func(ctx context.Context, proto string, meta map[string][]string) (net.Conn, error) {
 			return docker.DialHijack(ctx, "/session", proto, meta)
 		}))
@@ -227,4 +229,3 @@ func TestAPIBuilderEnds(t *testing.T) {
 		}
 	}
 }
-
