@@ -112,13 +112,11 @@ func (c *copier) finish(well bool) error {
 		c.workers.Wait()
 	}
 	defer c.stop(nil)
-	if err := c.wait(); err != nil || !well {
-		return err
+	if !well {
+		return c.wait()
 	}
-	for _, l := range c.links {
-		if err := c.link(l); err != nil {
-			return err
-		}
+	if err := c.settle(); err != nil {
+		return err
 	}
 	for i := len(c.stamps) - 1; i >= 0; i-- {
 		if err := c.t.restamp([]string{c.stamps[i].at}, &c.stamps[i].stamp); err != nil {
@@ -128,6 +126,20 @@ func (c *copier) finish(well bool) error {
 	if c.moved != "" {
 		return fmt.Errorf("%s %w", c.moved, content.ErrChanged)
 	}
+	return nil
+}
+
+// settle waits till what was submitted is done, and makes the further names of files.
+func (c *copier) settle() error {
+	if err := c.wait(); err != nil {
+		return err
+	}
+	for _, l := range c.links {
+		if err := c.link(l); err != nil {
+			return err
+		}
+	}
+	c.links = nil
 	return nil
 }
 

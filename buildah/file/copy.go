@@ -156,10 +156,11 @@ func (c *copier) match(m content.Match, dst string, contents bool) error {
 		return err
 	}
 	if m.Entry.IsDir() || c.taken[at] {
-		if err := c.wait(); err != nil { // an earlier match may write to the same places
+		if err := c.settle(); err != nil { // an earlier match may write to the same places
 			return err
 		}
 	}
+	c.names = map[inode]string{} // matches are copied apart, as in BuildKit: what was one file in both becomes two
 	c.taken[at] = true
 	if m.Entry.IsDir() {
 		return c.tree(m.Entry, at)

@@ -68,6 +68,9 @@ l abs /dir/sub
 l broken nowhere
 l loop loop
 h hard a.txt
+h hard.txt a.txt
+f dir/one 0644 linked
+h dir/sub/two dir/one
 h dir/hard2 a.txt
 p pipe
 f dir2/f 0600 F2
