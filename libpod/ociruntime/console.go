@@ -37,13 +37,31 @@ func (r *Runtime) execConsole(ctx context.Context, e Exec, cmd *exec.Cmd, log *o
 		received <- err
 	}()
 	waited := cmd.Wait()
-	listener.Close() // crun may have ended without a word
+	if !waiting(listener) {
+		listener.Close() // crun may have ended without a word
+	}
 	consoleErr := <-received
 	code, err := r.status(ctx, waited, log)
 	if err == nil && code == 0 && consoleErr != nil {
 		return 0, fmt.Errorf("exec in container %s: terminal: %w", e.ID, consoleErr)
 	}
 	return code, err
+}
+
+// waiting tells whether somebody has connected who was not accepted yet: the command may be over before we come to that, and
+// what it has said waits in its terminal.
+func waiting(listener *net.UnixListener) bool {
+	raw, err := listener.SyscallConn()
+	if err != nil {
+		return false
+	}
+	there := false
+	raw.Control(func(fd uintptr) {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, 0)
+		there = err == nil && n > 0
+	})
+	return there
 }
 
 // listenShort makes a socket in dir and returns a path of it that is short enough for a socket's address.
