@@ -30,14 +30,19 @@ type build struct {
 // Solve builds.
 func (s *Server) Solve(ctx context.Context, req *controlapi.SolveRequest) (*controlapi.SolveResponse, error) {
 	modernise(req)
-	if err := unsupported(req); err != nil {
-		return nil, err
+	// The build is known, and over, also when it is refused: the client waits for what is told of it.
+	granted, err := allowed(req)
+	b, known := s.begin(ctx, req, granted)
+	if known != nil {
+		return nil, known
 	}
-	b, err := s.begin(ctx, req)
-	if err != nil {
-		return nil, err
+	var response map[string]string
+	if err == nil {
+		err = unsupported(req)
 	}
-	response, err := s.solve(ctx, b)
+	if err == nil {
+		response, err = s.solve(ctx, b)
+	}
 	s.end(b, response, err)
 	if err != nil {
 		return nil, err
@@ -82,15 +87,16 @@ func modernise(req *controlapi.SolveRequest) {
 	}
 }
 
-func (s *Server) begin(ctx context.Context, req *controlapi.SolveRequest) (*build, error) {
-	allowed := make([]entitlements.Entitlement, len(req.Entitlements))
+// allowed is what the client lets steps have.
+func allowed(req *controlapi.SolveRequest) (entitlements.Set, error) {
+	list := make([]entitlements.Entitlement, len(req.Entitlements))
 	for i, e := range req.Entitlements {
-		allowed[i] = entitlements.Entitlement(e)
+		list[i] = entitlements.Entitlement(e)
 	}
-	granted, err := entitlements.WhiteList(allowed, nil)
-	if err != nil {
-		return nil, err
-	}
+	return entitlements.WhiteList(list, nil)
+}
+
+func (s *Server) begin(ctx context.Context, req *controlapi.SolveRequest, granted entitlements.Set) (*build, error) {
 	job := s.worker.NewJob(ctx, req.Ref, session.NewGroup(req.Session), granted)
 	b := &build{ref: req.Ref, req: req, job: job, progress: job.Progress, created: time.Now()}
 	if err := s.add(b); err != nil {
