@@ -168,14 +168,18 @@ func handOn(signals <-chan unix.Signal, processes func() []int) (stop func()) {
 	return sync.OnceFunc(func() { close(over) })
 }
 
-// children are the processes that those of these pids have started.
+// children are the processes that those of these pids have started, on whichever of their threads.
 func children(pids ...int) []int {
 	var all []int
 	for _, pid := range pids {
-		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-		for _, word := range strings.Fields(string(text)) {
-			if child, err := strconv.Atoi(word); err == nil {
-				all = append(all, child)
+		dir := fmt.Sprintf("/proc/%d/task", pid)
+		threads, _ := os.ReadDir(dir)
+		for _, thread := range threads {
+			text, _ := os.ReadFile(filepath.Join(dir, thread.Name(), "children"))
+			for _, word := range strings.Fields(string(text)) {
+				if child, err := strconv.Atoi(word); err == nil {
+					all = append(all, child)
+				}
 			}
 		}
 	}
