@@ -46,7 +46,7 @@ func rows(at places, size sizes) []row {
 		psRow("ps1000", 1000, 12*time.Millisecond, []string{"wherry"}),
 		growthRow(at, size.images),
 	}
-	return append(append(append(all, fileRows(at)...), buildRows(at)...), pruneRow())
+	return append(append(append(append(all, fileRows(at)...), buildRows(at)...), composeRows(at)...), pruneRow())
 }
 
 type sizes struct {
