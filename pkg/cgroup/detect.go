@@ -160,8 +160,12 @@ func (d detector) direct(f *Facts, own string) {
 // ownPaths maps each controller to this process' group; "" is the unified tree.
 func ownPaths(file string) map[string]string {
 	b, _ := os.ReadFile(file)
+	return parseOwn(string(b))
+}
+
+func parseOwn(text string) map[string]string {
 	m := map[string]string{}
-	for line := range strings.Lines(string(b)) {
+	for line := range strings.Lines(text) {
 		p := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
 		if len(p) != 3 {
 			continue

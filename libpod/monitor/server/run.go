@@ -167,6 +167,10 @@ func readJob() (job monitor.Job, err error) {
 		}
 		data = data[:len(data)+n]
 	}
+	return parseJob(data)
+}
+
+func parseJob(data []byte) (job monitor.Job, err error) {
 	if err := lazyjson.Unmarshal(data, &job); err != nil {
 		return job, fmt.Errorf("read job: %w", err)
 	}
