@@ -79,7 +79,7 @@ func table() *cmdkit.App {
 	}
 	commit := cmdkit.Entry{Names: "commit", New: image.Commit}
 	builds := []cmdkit.Entry{{Names: "prune", New: image.PruneBuild}}
-	group := append([]cmdkit.Entry{{Names: "prune", New: image.Prune}, {Names: "sign", New: image.Sign},
+	group := append([]cmdkit.Entry{{Names: "prune", New: image.Prune}, {Names: "sign", New: image.Sign}, {Names: "scp", New: image.SCP},
 		{Names: "trust", Sub: image.Trust(cmdkit.Plain)}}, verbs...)
 	top := append([]cmdkit.Entry{
 		{Names: "login", New: image.Login, Place: cmdkit.Plain},

@@ -19,13 +19,16 @@ func verbs() *image.Verbs {
 	return &image.Verbs{
 		Pull: pull, Push: push, Load: load, Save: save, Import: importTar, Remove: remove, Tag: tag, Untag: untag,
 		Prune: prune, PruneBuild: pruneBuild, Search: search, Login: login, Logout: logout, Commit: commit,
-		Manifest: manifestVerbs(), Sign: signVerbs(),
+		Manifest: manifestVerbs(), Sign: signVerbs(), SCP: copyOver,
 	}
 }
 
 // withSession runs do with the store open.
 func withSession(ctx context.Context, env *cmdkit.Env, do func(*engine.Session) error) error {
-	cfg := config(env)
+	return withConfig(ctx, env, config(env), do)
+}
+
+func withConfig(ctx context.Context, env *cmdkit.Env, cfg engine.Config, do func(*engine.Session) error) error {
 	var err error
 	if cfg.Driver, err = driver(ctx, env); err != nil {
 		return err

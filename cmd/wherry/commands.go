@@ -133,10 +133,11 @@ func groups() []cmdkit.Entry {
 			{Names: "diff", New: image.Diff},
 			{Names: "tree", New: image.Tree},
 			{Names: "sign", New: image.Sign, Place: far},
+			{Names: "scp", New: image.SCP, Place: far},
 			{Names: "trust", Group: "Say whose images are accepted", Sub: image.Trust(far)},
 			{Names: "mount", New: image.Mount},
 			{Names: "unmount umount", New: image.Unmount},
-		}, also(imageVerbs(), "images", "rmi", "login", "logout"), later("scp"))},
+		}, also(imageVerbs(), "images", "rmi", "login", "logout"))},
 		{Names: "manifest", Group: "Work on lists of images for several platforms", Sub: image.Manifests(far)},
 		{Names: "builder", Group: "Build images", Sub: []cmdkit.Entry{
 			{Names: "build", New: build.Build, Also: true, Place: cmdkit.Builder},

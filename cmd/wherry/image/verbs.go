@@ -31,6 +31,7 @@ type Verbs struct {
 
 	Manifest *ManifestVerbs
 	Sign     *SignVerbs
+	SCP      func(ctx context.Context, env *cmdkit.Env, source, destination string, opts CopyOver) error
 
 	Search func(ctx context.Context, env *cmdkit.Env, term string, opts option.Search, format string) error
 	Login  func(ctx context.Context, env *cmdkit.Env, registry string, opts option.Login) error
