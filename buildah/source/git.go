@@ -18,6 +18,7 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/util/gitutil"
 	"github.com/opencontainers/go-digest"
+	"google.golang.org/grpc/status"
 
 	"github.com/wherry-containers/wherry/buildah/tree"
 	"github.com/wherry-containers/wherry/pkg/buildcache"
@@ -403,7 +404,10 @@ func (r *repository) ssh(ctx context.Context, env *Env) (vars []string, done fun
 	socket, end, err := agentSocket(ctx, env, r.agent)
 	if err != nil {
 		done()
-		return nil, func() {}, fmt.Errorf("ssh agent %q: %w (build with --ssh %s)", r.agent, err, r.agent)
+		if ctx.Err() != nil {
+			return nil, func() {}, context.Cause(ctx)
+		}
+		return nil, func() {}, errdefs.New(errdefs.ErrUnsupported, "no ssh agent %q is there for this repository (build with --ssh %s): %s", r.agent, r.agent, status.Convert(err).Message())
 	}
 	undo = append(undo, func() { _ = end() })
 	return append(vars, "SSH_AUTH_SOCK="+socket), done, nil

@@ -331,6 +331,18 @@ func TestGitIdentify(t *testing.T) {
 	}
 }
 
+// TestGitWithoutAgent says what is missing for a repository that is reached by ssh.
+func TestGitWithoutAgent(t *testing.T) {
+	t.Parallel()
+	env := newEnv(t)
+	attach(t, env)
+	attrs := map[string]string{pb.AttrFullRemoteURL: "git@127.0.0.1:a/b.git", pb.AttrMountSSHSock: "mine"}
+	s, err := Identify(&pb.SourceOp{Identifier: "git://127.0.0.1/a/b.git", Attrs: attrs}, nil)
+	noError(t, err)
+	_, _, err = s.Key(t.Context(), env)
+	says(t, err, "--ssh mine")
+}
+
 func FuzzParseRefs(f *testing.F) {
 	f.Add("0123456789012345678901234567890123456789\trefs/heads/main\n", "main")
 	f.Add("ref: refs/heads/main\tHEAD\n0123456789012345678901234567890123456789\tHEAD\n", "HEAD")
