@@ -189,8 +189,12 @@ func awaitHangup(conn net.Conn, gone func()) {
 	if c, ok := conn.(*connection); ok {
 		conn = c.Conn
 	}
+	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = secure.NetConn()
+	}
 	system, ok := conn.(syscall.Conn)
-	if !ok {
+	if !ok { // a pipe in memory: its end is that of both directions
+		gone()
 		return
 	}
 	raw, err := system.SyscallConn()
