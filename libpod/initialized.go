@@ -45,7 +45,7 @@ func (s *startup) goOn(ctx context.Context, lock *recorddir.Lock, attach *Attach
 	conn, err := monitor.Dial(filepath.Join(s.runDir, record.AttachSock))
 	lock.Unlock()
 	if err != nil {
-		return 0, err
+		return 0, s.withoutMonitor(ctx, err)
 	}
 	defer conn.Close()
 	if attach != nil {
@@ -71,6 +71,17 @@ func (s *startup) goOn(ctx context.Context, lock *recorddir.Lock, attach *Attach
 	s.proxy.pass()
 	code, _, err := s.e.follow(ctx, s.c, conn, *attach)
 	return code, err
+}
+
+// withoutMonitor is the error of a monitor that cannot be reached: one that is about to be gone has closed its socket, and
+// then the container is started anew.
+func (s *startup) withoutMonitor(ctx context.Context, err error) error {
+	short, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if awaitProcess(short, s.c.live.Monitor, s.c.live.MonitorStart) == nil {
+		return monitor.ErrStopped
+	}
+	return err
 }
 
 // killInitialized ends the first process of a container that is initialized, and does nothing to any other. Nothing can
