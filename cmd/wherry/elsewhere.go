@@ -12,6 +12,7 @@ import (
 	"github.com/wherry-containers/wherry/pkg/endpoint/wish"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/layout"
+	"github.com/wherry-containers/wherry/pkg/rootless"
 )
 
 func contextVerbs() []cmdkit.Entry {
@@ -51,6 +52,11 @@ func elsewhere(env *cmdkit.Env, entry cmdkit.Entry, path string) (bool, error) {
 	}
 	if !remote.Does(path) {
 		return true, errdefs.New(errdefs.ErrUnsupported, "%s %s works on this machine only, and %s (%s)", env.Program, path, asked(w), orHere(w, env))
+	}
+	if rootless.Inside() { // what the entry stub did has to be told to the companion
+		if err := rootless.Enter(rootless.EnterOptions{}); err != nil {
+			return true, err
+		}
 	}
 	dirs, err := layout.Find(env.Getenv)
 	if err != nil {
