@@ -43,17 +43,22 @@ func TestMain(m *testing.M) {
 	os.Exit(runInHome(m))
 }
 
-// runInHome runs the tests with one home directory: the libraries ask for it once.
+// runInHome runs the tests with one home directory: the libraries ask for it once, as soon as they are loaded. So the
+// program is started once more with it.
 func runInHome(m *testing.M) int {
-	home, err := os.MkdirTemp("", "image-test-")
-	if err != nil {
-		fmt.Println(err)
-		return 1
+	const mark = "_IMAGE_TEST_HOME"
+	if home := os.Getenv(mark); home != "" {
+		defer os.RemoveAll(home)
+		testHome = filepath.Join(home, "home")
+		return m.Run()
 	}
-	defer os.RemoveAll(home)
-	testHome = filepath.Join(home, "home")
-	os.Setenv("HOME", testHome)
-	return m.Run()
+	home, err := os.MkdirTemp("", "image-test-")
+	if err == nil {
+		os.Setenv("HOME", filepath.Join(home, "home"))
+		err = syscall.Exec(executable(), os.Args, append(os.Environ(), mark+"="+home))
+	}
+	fmt.Println(err)
+	return 1
 }
 
 var testHome string
