@@ -54,12 +54,11 @@ func (o *outputs) request(e control.Export) export.Request {
 	if r.Type == "moby" {           // docker's own client means the store of images by it
 		r.Type = "image"
 	}
-	for _, id := range session.AllSessionIDs(e.Session) {
-		r.SessionID = id
-		if l, ok := o.locals.of(id); ok {
+	if ids := session.AllSessionIDs(e.Session); len(ids) > 0 {
+		r.SessionID = ids[0]
+		if l, ok := o.locals.of(r.SessionID); ok {
 			r.Dirs, r.Files = l.outDirs, l.outFiles
 		}
-		break
 	}
 	return r
 }

@@ -335,7 +335,7 @@ func TestPush(t *testing.T) {
 		t.Errorf("%v %+v, was %+v", out, pulled, local)
 	}
 	// Only pushed, as several platforms with attestations, and by digest.
-	out = f.export(Request{Type: "registry", Attrs: map[string]string{"name": r.Host + "/multi"}, Result: sbom(f)})
+	f.export(Request{Type: "registry", Attrs: map[string]string{"name": r.Host + "/multi"}, Result: sbom(f)})
 	if ids, err = f.images.Pull(t.Context(), r.Host+"/multi", option.Pull{Quiet: true}); err != nil || len(ids) != 1 {
 		t.Error(ids, err)
 	}

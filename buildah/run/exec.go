@@ -37,7 +37,6 @@ type step struct {
 	net     *connection
 	stubs   []stub
 	key     string // of the seccomp filter to keep afterwards
-	code    int
 }
 
 // inner is the group below the step's own in which its processes are: what the kernel counted in it is still known to the

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -66,6 +67,8 @@ func newRuntime(t *testing.T, cniVersion string) *cniRuntime {
 // attachment is one container's, in a new namespace.
 func (r *cniRuntime) attachment(id string) (*libcni.RuntimeConf, netns.NsHandle) {
 	r.t.Helper()
+	runtime.LockOSThread() // a namespace is a thread's
+	defer runtime.UnlockOSThread()
 	origin, err := netns.Get()
 	if err != nil {
 		r.t.Fatal(err)

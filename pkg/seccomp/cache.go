@@ -30,7 +30,7 @@ const (
 
 // keyVersion changes with what Build makes of a profile (the version of the library that holds the default one) and
 // with what Harvest makes of a filter.
-const keyVersion = "2 docker-28.3.2"
+const keyVersion = "2 docker-28.5.2"
 
 // Placeholder is the section that goes with Annotation: it denies everything, so that a runtime which does not know
 // the annotation starts nothing rather than something without a filter.

@@ -30,7 +30,7 @@ func Build(profile string, caps []string) (*specs.LinuxSeccomp, error) {
 	case Unconfined:
 		return nil, nil
 	case "":
-		filter, err := docker.GetDefaultProfile(container)
+		filter, err := docker.GetDefaultProfile(container) //lint:ignore SA1019 the same profile under its old name
 		if err != nil {
 			return nil, fmt.Errorf("default seccomp profile: %w", err)
 		}
@@ -39,7 +39,7 @@ func Build(profile string, caps []string) (*specs.LinuxSeccomp, error) {
 	if err := decodable(profile); err != nil {
 		return nil, err
 	}
-	filter, err := docker.LoadProfile(profile, container)
+	filter, err := docker.LoadProfile(profile, container) //lint:ignore SA1019 as above
 	if err != nil {
 		return nil, invalid("%v", err)
 	}

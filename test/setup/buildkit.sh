@@ -21,6 +21,7 @@ buildkit_start() {
   export BUILDKIT_ADDR=unix://$dir/buildkitd.sock BUILDCTL=$BUILDKIT_BIN/buildctl
   unshare --mount --propagation private "$BUILDKIT_BIN/buildkitd" --config "$dir/buildkitd.toml" --root "$dir/buildkit" --addr "$BUILDKIT_ADDR" \
     --oci-worker-snapshotter overlayfs --containerd-worker=false >"$dir/buildkitd.log" 2>&1 &
+  # shellcheck disable=SC2034 # for those that source this
   BUILDKIT_PID=$!
   local try
   for ((try = 0; try < 100; try++)); do
