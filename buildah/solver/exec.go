@@ -139,6 +139,10 @@ func commandError(ctx context.Context, args []string, err error) error {
 
 // mount brings everything to where the command will see it, and returns the directory of the root.
 func (e *execOp) mount(ctx context.Context, s Surroundings, p *places, inputs []*tree.Tree, step *run.Step) (root string, err error) {
+	caches, err := cacheDirs(ctx, s, p, e.op.Mounts, inputs)
+	if err != nil {
+		return "", err
+	}
 	for i, m := range e.op.Mounts {
 		var in *tree.Tree
 		if m.Input >= 0 {
@@ -149,7 +153,7 @@ func (e *execOp) mount(ctx context.Context, s Surroundings, p *places, inputs []
 		case pb.MountType_BIND:
 			out.Source, err = e.bind(ctx, p, i, m, in)
 		case pb.MountType_CACHE:
-			out.Source, err = cacheDir(ctx, s, p, m, in)
+			out.Source = caches[i]
 		case pb.MountType_TMPFS:
 			out.Size = m.TmpfsOpt.GetSize()
 		case pb.MountType_SECRET:

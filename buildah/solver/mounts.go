@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 
@@ -134,37 +135,80 @@ func (w *Worker) Layered(ctx context.Context, t *tree.Tree) (_ []string, err err
 	return layered.Layers, nil
 }
 
-// cacheDir takes hold of the directory of a RUN --mount=type=cache, which at its first use begins as the mount's input.
-func cacheDir(ctx context.Context, s Surroundings, p *places, m *pb.Mount, in *tree.Tree) (string, error) {
-	if m.CacheOpt == nil {
-		return "", fmt.Errorf("cache mount %s without its options", m.Dest)
-	}
-	id := m.CacheOpt.ID
-	if id == "" {
-		id = m.Dest
-	}
-	sharing := map[pb.CacheSharingOpt]cache.Sharing{pb.CacheSharingOpt_PRIVATE: cache.Private, pb.CacheSharingOpt_LOCKED: cache.Locked}[m.CacheOpt.Sharing]
-	var fill func(string) error
-	if !in.Scratch() {
-		layered, err := p.layered(ctx, in)
+// cacheWish is a directory of RUN --mount=type=cache that a step asks for.
+type cacheWish struct {
+	id      string
+	sharing cache.Sharing
+	fill    func(dir string) error // what it begins with; nil: nothing
+	mounts  []int
+}
+
+// cacheDirs takes hold of the directories of the step's cache mounts, and returns them by mount. They are taken in order of
+// their ids and each once: two steps that lock the same two, or one that locks one twice, would wait for ever.
+func cacheDirs(ctx context.Context, s Surroundings, p *places, mounts []*pb.Mount, inputs []*tree.Tree) (map[int]string, error) {
+	wishes := map[string]*cacheWish{}
+	for i, m := range mounts {
+		if m.MountType != pb.MountType_CACHE {
+			continue
+		}
+		var in *tree.Tree
+		if m.Input >= 0 {
+			in = inputs[m.Input]
+		}
+		w, err := wishFor(ctx, p, m, in)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
-		id += fmt.Sprint(" from ", layered.Layers)
-		fill = func(dir string) error {
-			from, err := p.contents(ctx, layered)
-			if err != nil {
-				return err
+		if before := wishes[w.id]; before != nil {
+			w.mounts = before.mounts
+			if before.sharing == cache.Locked {
+				w.sharing = cache.Locked
 			}
-			return s.Job.moved(ctx, copyAll(ctx, from, dir))
+		}
+		w.mounts = append(w.mounts, i)
+		wishes[w.id] = w
+	}
+	dirs := map[int]string{}
+	for _, id := range slices.Sorted(maps.Keys(wishes)) {
+		w := wishes[id]
+		d, err := s.Cache.DirFrom(ctx, id, w.sharing, w.fill)
+		if err != nil {
+			return nil, err
+		}
+		p.undo = append(p.undo, d.Close)
+		for _, i := range w.mounts {
+			dirs[i] = d.Path()
 		}
 	}
-	d, err := s.Cache.DirFrom(ctx, id, sharing, fill)
-	if err != nil {
-		return "", err
+	return dirs, nil
+}
+
+// wishFor is what one mount asks for. At its first use the directory begins as the mount's input.
+func wishFor(ctx context.Context, p *places, m *pb.Mount, in *tree.Tree) (*cacheWish, error) {
+	if m.CacheOpt == nil {
+		return nil, fmt.Errorf("cache mount %s without its options", m.Dest)
 	}
-	p.undo = append(p.undo, d.Close)
-	return d.Path(), nil
+	w := &cacheWish{id: m.CacheOpt.ID}
+	if w.id == "" {
+		w.id = m.Dest
+	}
+	w.sharing = map[pb.CacheSharingOpt]cache.Sharing{pb.CacheSharingOpt_PRIVATE: cache.Private, pb.CacheSharingOpt_LOCKED: cache.Locked}[m.CacheOpt.Sharing]
+	if in.Scratch() {
+		return w, nil
+	}
+	layered, err := p.layered(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	w.id += fmt.Sprint(" from ", layered.Layers)
+	w.fill = func(dir string) error {
+		from, err := p.contents(ctx, layered)
+		if err != nil {
+			return err
+		}
+		return copyAll(ctx, from, dir)
+	}
+	return w, nil
 }
 
 func secretMount(ctx context.Context, s Surroundings, o *pb.SecretOpt, m *run.Mount) error {

@@ -16,7 +16,7 @@ func TestUnpackTruncated(t *testing.T) {
 	for name, content := range map[string][]byte{"text": []byte("hello"), "zeroes": make([]byte, 3*tarBlock), "none": nil} {
 		var whole bytes.Buffer
 		w := tar.NewWriter(&whole)
-		if err := w.WriteHeader(&tar.Header{Name: "f", Mode: 0o644, Size: int64(len(content))}); err != nil {
+		if err := w.WriteHeader(&tar.Header{Name: "f", Mode: 0o644, Uid: os.Getuid(), Gid: os.Getgid(), Size: int64(len(content))}); err != nil {
 			t.Fatal(err)
 		}
 		w.Write(content)

@@ -1,10 +1,13 @@
 package system
 
 import (
+	gocontext "context"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
 // flag: build --secret
@@ -85,4 +88,33 @@ RUN --network=none ip -o link show | grep -vc ': lo:' > /none; true
 	if got := inside2(t, other, "cat /links"); got == "0" {
 		t.Error("--network host: only the loopback interface was there")
 	}
+}
+
+// Steps that lock the same directories wait for one another, in whatever order they name them, and one that names a
+// directory twice does not wait for itself.
+func TestBuildLockedCaches(t *testing.T) {
+	t.Parallel()
+	const lock = "--mount=type=cache,sharing=locked,id=lock-"
+	context := recipe(t, map[string]string{
+		"ab": "FROM busybox\nRUN " + lock + "a,target=/a " + lock + "b,target=/b sleep 0.2; echo ab >> /a/log; echo ab >> /b/log\n",
+		"ba": "FROM busybox\nRUN " + lock + "b,target=/b " + lock + "a,target=/a sleep 0.2; echo ba >> /b/log; echo ba >> /a/log\n",
+		"aa": "FROM busybox\nRUN " + lock + "a,target=/x " + lock + "a,target=/y echo x >> /x/log; cp /y/log /seen\n",
+	})
+	ctx, cancel := gocontext.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, file := range []string{"ab", "ba", "ab", "ba"} {
+		all.Go(func() {
+			out, err := shared.Command(ctx, "build", "-q", "--no-cache", "-f", filepath.Join(context, file), context).CombinedOutput()
+			if err != nil {
+				t.Errorf("%s: %v: %s", file, err, out)
+			}
+		})
+	}
+	all.Wait()
+	name := built(t)
+	if out, err := shared.Command(ctx, "build", "-q", "-t", name, "-f", filepath.Join(context, "aa"), context).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	want(t, "lines of the four and its own", inside2(t, name, "grep -c . /seen"), "5")
 }
