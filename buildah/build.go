@@ -74,15 +74,21 @@ func (b *Builder) connected(ctx context.Context, req *request.Request, d option.
 		return nil, err
 	}
 	ch := make(chan *client.SolveStatus)
+	shown, said := ch, func() {}
+	if d.Quiet || d.Progress == "quiet" {
+		shown, said = overheard(ch, out)
+	}
 	var warnings []client.VertexWarning
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return do(ctx, c, ch) })
 	group.Go(func() (err error) {
 		// The display ends with the channel: what was said before an error is shown too.
-		warnings, err = display.UpdateFrom(context.WithoutCancel(ctx), ch)
+		warnings, err = display.UpdateFrom(context.WithoutCancel(ctx), shown)
 		return err
 	})
-	err = group.Wait()
+	if err = group.Wait(); err != nil {
+		said()
+	}
 	return warnings, err
 }
 

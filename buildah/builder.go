@@ -36,6 +36,7 @@ type Config struct {
 	Jobs      int    // steps at a time; 0: the number of processors
 	Steps     option.Steps
 	NeverPull bool // base images have to be in the store
+	Registry  option.Registry
 	Version   string
 
 	In        io.Reader
@@ -81,12 +82,13 @@ func Open(ctx context.Context, cfg Config) (_ *Builder, err error) {
 		Runner: run.New(run.Options{Dirs: cfg.Dirs, Runtime: cfg.Runtime, Warn: cfg.Warn, Getenv: cfg.Getenv}),
 		Local:  b.locals.find, Getenv: cfg.Getenv,
 		Image: images, Own: b.locals.has, Networks: request.Networks(cfg.Steps), NeverPull: cfg.NeverPull,
+		Access: cfg.Registry.Options, Retry: cfg.Registry.Retry,
 		DNS: run.DNS{Servers: cfg.Steps.DNS, Search: cfg.Steps.DNSSearch, Options: cfg.Steps.DNSOptions},
 	}
 	if b.worker.Layers, err = layers.Open(ctx, layers.Options{Dirs: cfg.Dirs, Storage: b.images.Storage(), Driver: cfg.Layers}); err != nil {
 		return nil, err
 	}
-	out := &outputs{locals: &b.locals, layers: b.worker.Layers, layered: b.worker.Layered, exporter: export.New(export.Options{
+	out := &outputs{locals: &b.locals, registry: cfg.Registry, layers: b.worker.Layers, layered: b.worker.Layered, exporter: export.New(export.Options{
 		Dirs: cfg.Dirs, Images: b.images, Layers: b.worker.Layers, Sessions: sessions, Layered: b.worker.Layered,
 	})}
 	b.server = control.New(control.Options{

@@ -17,6 +17,7 @@ import (
 	"github.com/wherry-containers/wherry/buildah/export"
 	bridge "github.com/wherry-containers/wherry/buildah/gateway"
 	"github.com/wherry-containers/wherry/buildah/layers"
+	"github.com/wherry-containers/wherry/buildah/option"
 	"github.com/wherry-containers/wherry/buildah/request"
 	"github.com/wherry-containers/wherry/buildah/tree"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
@@ -26,6 +27,7 @@ import (
 type outputs struct {
 	exporter *export.Exporter
 	locals   *locals
+	registry option.Registry // of this process' user
 	layers   *layers.Store
 	layered  func(context.Context, *tree.Tree) ([]string, error)
 }
@@ -58,6 +60,7 @@ func (o *outputs) request(e control.Export) export.Request {
 		r.SessionID = ids[0]
 		if l, ok := o.locals.of(r.SessionID); ok {
 			r.Dirs, r.Files = l.outDirs, l.outFiles
+			r.Access, r.Retry = o.registry.Options, o.registry.Retry
 		}
 	}
 	return r

@@ -17,7 +17,9 @@ import (
 	"github.com/wherry-containers/wherry/buildah/tree"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/image"
+	"github.com/wherry-containers/wherry/pkg/image/option"
 	"github.com/wherry-containers/wherry/pkg/layout"
+	"github.com/wherry-containers/wherry/pkg/registry/access"
 )
 
 // Result is what a build has made.
@@ -53,6 +55,9 @@ type Request struct {
 	SessionID   string
 	InlineCache exptypes.InlineCache // of this build, for the image's configuration; nil: none
 	Progress    Progress             // may be nil
+	// Access and Retry say how registries are asked.
+	Access access.Options
+	Retry  *option.Retry // nil: as often as is usual
 
 	// Where the client is this very process: where an output goes, by its place in the client's list.
 	Dirs  map[int]string

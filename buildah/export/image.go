@@ -177,7 +177,19 @@ func (j *job) keep(ctx context.Context, a *assembled) (map[string]string, error)
 			return nil, err
 		}
 	}
-	if a.index != nil && len(a.images) > 1 {
+	if j.settings.list != "" {
+		err := j.step(ctx, "adding to manifest list "+j.settings.list, func() error {
+			var built []string
+			for _, b := range a.images {
+				built = append(built, ids[b.desc.Digest])
+			}
+			return j.o.Images.ManifestGather(ctx, j.settings.list, built)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if a.index != nil && len(a.images) > 1 && (j.settings.list == "" || len(names) > 0) {
 		list := image.BuiltList{Manifest: a.index, Images: ids, Created: a.images[0].created, Names: names}
 		err := j.step(ctx, "exporting manifest list "+a.desc.Digest.String(), func() error {
 			_, err := j.o.Images.PutList(ctx, list)

@@ -11,7 +11,11 @@ import (
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/wherry-containers/wherry/pkg/image"
+	"github.com/wherry-containers/wherry/pkg/image/option"
 )
+
+// pushRetries is how often a push is tried again after a fault of the network, where nobody says how often.
+const pushRetries = 3
 
 // push sends the result to the registries of its names.
 func (j *job) push(ctx context.Context) (map[string]string, error) {
@@ -37,13 +41,22 @@ func (j *job) push(ctx context.Context) (map[string]string, error) {
 		if j.settings.byDigest {
 			target = image.WithDigest(name, a.desc.Digest)
 		}
-		o := image.LayoutPush{Insecure: j.settings.insecure, Credentials: j.credentials(ctx)}
+		o := j.layoutPush(ctx, j.settings.insecure)
 		err := j.step(ctx, "pushing layers and manifest for "+target, func() error { return j.o.Images.PushLayout(ctx, dir, target, o) })
 		if err != nil {
 			return nil, fmt.Errorf("failed to push %s: %w", name, err)
 		}
 	}
 	return response(a.desc, a.config(), j.settings.names)
+}
+
+// layoutPush is how the client talks to registries.
+func (j *job) layoutPush(ctx context.Context, insecure bool) image.LayoutPush {
+	o := image.LayoutPush{Insecure: insecure, Access: j.Access, Retry: option.Retry{Max: pushRetries}, Credentials: j.credentials(ctx)}
+	if j.Retry != nil {
+		o.Retry = *j.Retry
+	}
+	return o
 }
 
 // credentials asks the client who it is at a registry.

@@ -35,8 +35,13 @@ type settings struct {
 	split  *bool  // a directory a platform
 	delete bool   // of local: what else is in the directory goes
 
+	list string // that the images are added to
+
 	meta map[string][]byte // the rest: for the result's metadata
 }
+
+// ListKey is an attribute of ours: the manifest list of the store that images are added to.
+const ListKey = "wherry.list"
 
 // flag is a setting that is true or false; without a value it is true.
 func flag(key, value string) (bool, error) {
@@ -139,6 +144,7 @@ func (s *settings) imageKeys() map[string]func(string) error {
 	keys[string(exptypes.OptKeyInsecure)] = into("registry.insecure", &s.insecure)
 	keys[string(exptypes.OptKeyStore)] = into("store", &s.store)
 	keys[string(exptypes.OptKeyUnpack)] = into("unpack", &ignored) // the store's images always are
+	keys[ListKey] = func(v string) error { s.list = v; return nil }
 	keys[string(exptypes.OptKeyNameCanonical)] = into("name-canonical", &s.canonical)
 	// An image without a name needs no stand-in for one: the store finds it by its id.
 	keys[string(exptypes.OptKeyDanglingPrefix)] = func(string) error { return nil }

@@ -2,7 +2,12 @@
 // can list every flag without linking BuildKit. A zero value is the default; texts are as the user wrote them.
 package option
 
-import "time"
+import (
+	"time"
+
+	imageoption "github.com/wherry-containers/wherry/pkg/image/option"
+	"github.com/wherry-containers/wherry/pkg/registry/access"
+)
 
 // Build is the options of build.
 type Build struct {
@@ -21,16 +26,23 @@ type Build struct {
 	Jobs          int      // steps at a time; 0: the number of processors
 	Call          string   // check, outline, targets; empty: build
 
-	Access  Access
-	Steps   Steps
-	Result  Result
-	Display Display
+	Access   Access
+	Registry Registry
+	Steps    Steps
+	Result   Result
+	Display  Display
 }
 
 // Access is what steps may use of the user's.
 type Access struct {
 	Secrets []string // id=...[,src=FILE|env=NAME]
 	SSH     []string // ID[=SOCKET|KEY[,KEY]]
+}
+
+// Registry is how registries are asked for base images, and images are pushed to them.
+type Registry struct {
+	access.Options
+	Retry *imageoption.Retry // nil: transfers that break off are tried again, what cannot be reached at all is not
 }
 
 // Steps is how the commands of RUN are executed.
@@ -55,6 +67,7 @@ type Result struct {
 	Annotations []string
 	Outputs     []string
 	Push, Load  bool
+	Manifest    string // list in the store that the images are added to
 	CacheFrom   []string
 	CacheTo     []string
 	Attests     []string

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/moby/buildkit/session/sshforward/sshprovider"
 	"github.com/tonistiigi/go-csvvalue"
 
+	"github.com/wherry-containers/wherry/buildah/export"
 	"github.com/wherry-containers/wherry/pkg/image"
 )
 
@@ -25,6 +27,9 @@ const (
 	Squash    = "wherry.squash"
 	SquashAll = "all"
 )
+
+// List is an attribute of ours for an output that is kept in the store: a manifest list that the images are added to.
+const List = export.ListKey
 
 // addResult says what becomes of the result.
 func (r *Request) addResult() error {
@@ -49,7 +54,29 @@ func (r *Request) addResult() error {
 		}
 	}
 	r.Solve.Exports = outputs
-	return nil
+	return r.addToList()
+}
+
+// addToList has the images added to a manifest list, by the output that brings them into the store.
+func (r *Request) addToList() error {
+	name := r.opts.Result.Manifest
+	if name == "" || r.opts.Call != "" {
+		return nil
+	}
+	full, err := image.TagName(name)
+	if err != nil {
+		return fmt.Errorf("--manifest: %w", err)
+	}
+	if slices.ContainsFunc(r.opts.Result.Tags, func(t string) bool { tag, err := image.TagName(t); return err == nil && tag == full }) {
+		return invalid("--manifest %s: the image itself cannot have that name (--tag)", name)
+	}
+	for _, e := range r.Solve.Exports {
+		if e.Type == Store && e.Attrs["store"] != "false" {
+			e.Attrs[List] = full
+			return nil
+		}
+	}
+	return invalid("--manifest %s needs the images in the store (add --load to --output)", name)
 }
 
 // tags are the names of the image in full.

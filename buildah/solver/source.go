@@ -47,7 +47,7 @@ func (j *Job) sources() *source.Env {
 	w := j.worker
 	return &source.Env{
 		Dirs: w.Dirs, Session: j.Session, Sessions: w.Sessions, Local: w.Local, Image: w.Image, Getenv: w.Getenv, Hold: j.atEnd, Memo: &j.memo,
-		NeverPull: w.NeverPull,
+		NeverPull: w.NeverPull, Access: w.Access, Retry: w.Retry,
 		OwnLogins: w.Own != nil && slices.ContainsFunc(session.AllSessionIDs(j.Session), w.Own),
 	}
 }

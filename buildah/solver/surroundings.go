@@ -13,7 +13,9 @@ import (
 	"github.com/wherry-containers/wherry/buildah/layers"
 	"github.com/wherry-containers/wherry/buildah/run"
 	"github.com/wherry-containers/wherry/pkg/image"
+	imageoption "github.com/wherry-containers/wherry/pkg/image/option"
 	"github.com/wherry-containers/wherry/pkg/layout"
+	"github.com/wherry-containers/wherry/pkg/registry/access"
 )
 
 // Worker is what all builds of a process share.
@@ -28,6 +30,10 @@ type Worker struct {
 	NeverPull bool     // images have to be in the store
 	Networks  []string // of the steps, instead of the default one
 	DNS       run.DNS
+
+	// Access and Retry say how registries are asked on behalf of this process' user.
+	Access access.Options
+	Retry  *imageoption.Retry
 
 	// Local, Image and Getenv are source.Env's. Own tells whether a session is this process' user's.
 	Local  func(session, name string) (dir string, ok bool)

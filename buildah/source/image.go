@@ -265,7 +265,7 @@ func (i *registryImage) resolve(ctx context.Context, env *Env) (*foundImage, err
 		}
 		return err == nil && here != nil
 	}
-	r, err := image.Resolve(ctx, env.Image, i.name.String(), i.platform, rights, known)
+	r, err := image.Resolve(ctx, env.Image, i.name.String(), i.platform, rights, env.again(0), known)
 	end(err)
 	if err != nil {
 		return nil, err
@@ -301,7 +301,7 @@ func (i *registryImage) download(ctx context.Context, env *Env, found *foundImag
 	if err != nil {
 		return nil, err
 	}
-	id, err := session.Fetch(ctx, from, as, option.Pull{Options: found.rights, Platform: i.platform, Quiet: true, Retry: option.Retry{Max: pullRetries}})
+	id, err := session.Fetch(ctx, from, as, option.Pull{Options: found.rights, Platform: i.platform, Quiet: true, Retry: env.again(pullRetries)})
 	if err != nil {
 		return nil, err
 	}
@@ -326,8 +326,16 @@ func (i *registryImage) names(found *foundImage) (from, as reference.Named, err 
 	return from, from, nil
 }
 
-// pullRetries is how often a pull is tried again after a fault of the network.
+// pullRetries is how often a pull is tried again after a fault of the network, where nobody says how often.
 const pullRetries = 3
+
+// again is how often something is tried again: as the user wishes, else so many times.
+func (e *Env) again(times int) option.Retry {
+	if e.OwnLogins && e.Retry != nil {
+		return *e.Retry
+	}
+	return option.Retry{Max: times}
+}
 
 func (i *registryImage) native() bool {
 	host := hostPlatform()

@@ -14,8 +14,11 @@ import (
 // rights are how whoever asked for the build is known to the registry of a name. Without a word of his the log-ins of
 // this machine's user count.
 func (e *Env) rights(ctx context.Context, named reference.Named) (access.Options, error) {
+	if e.OwnLogins {
+		return e.Access, nil
+	}
 	var o access.Options
-	if e.Sessions == nil || e.Session == nil || e.OwnLogins {
+	if e.Sessions == nil || e.Session == nil {
 		return o, nil
 	}
 	host := reference.Domain(named)

@@ -16,7 +16,9 @@ import (
 	"github.com/wherry-containers/wherry/pkg/buildcache"
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/image"
+	"github.com/wherry-containers/wherry/pkg/image/option"
 	"github.com/wherry-containers/wherry/pkg/layout"
+	"github.com/wherry-containers/wherry/pkg/registry/access"
 )
 
 // Source is one source operation of a build.
@@ -43,7 +45,10 @@ type Env struct {
 	Memo  *Memo                // of the build; nil: each step asks anew
 	// OwnLogins: whoever builds is this process' user, so that his log-ins are known here better than through the session.
 	OwnLogins bool
-	NeverPull bool // no registry is asked: an image has to be in the store
+	// Access and Retry say how registries are asked on behalf of that user.
+	Access    access.Options
+	Retry     *option.Retry // nil: pulls are tried again, questions are not
+	NeverPull bool          // no registry is asked: an image has to be in the store
 	// Getenv is the environment of whoever builds, for git and proxies.
 	Getenv func(string) string
 }

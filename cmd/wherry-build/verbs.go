@@ -48,7 +48,7 @@ func withBuilder(ctx context.Context, env *cmdkit.Env, set func(*buildah.Config)
 
 func buildImage(ctx context.Context, env *cmdkit.Env, opts option.Build) error {
 	return withBuilder(ctx, env, func(c *buildah.Config) {
-		c.Jobs, c.Steps, c.NeverPull = opts.Jobs, opts.Steps, opts.Pull == "never"
+		c.Jobs, c.Steps, c.NeverPull, c.Registry = opts.Jobs, opts.Steps, opts.Pull == "never", opts.Registry
 	}, func(b *buildah.Builder) error {
 		return b.Build(ctx, opts)
 	})

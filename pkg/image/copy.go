@@ -36,22 +36,30 @@ func (s *Session) run(ctx context.Context, t transfer) ([]byte, error) {
 		t.options.ReportWriter = s.cfg.Err
 	}
 	defer s.cfg.Watch.follow(&t.options)()
-	delay := t.retry.Delay
+	var manifest []byte
+	err = s.retried(ctx, t.retry, func() error {
+		return unlessRemoved(ctx, func() (err error) {
+			manifest, err = copy.Image(ctx, policy, t.dst, t.src, &t.options)
+			return err
+		})
+	})
+	return manifest, err
+}
+
+// retried does something again after a fault of the network, as often as it is to be tried.
+func (s *Session) retried(ctx context.Context, r option.Retry, do func() error) error {
+	delay := r.Delay
 	if delay == 0 {
 		delay = time.Second
 	}
 	for attempt := 0; ; attempt++ {
-		var manifest []byte
-		err := unlessRemoved(ctx, func() (err error) {
-			manifest, err = copy.Image(ctx, policy, t.dst, t.src, &t.options)
+		err := do()
+		if err == nil || attempt >= r.Max || !retry.IsErrorRetryable(err) {
 			return err
-		})
-		if err == nil || attempt >= t.retry.Max || !retry.IsErrorRetryable(err) {
-			return manifest, err
 		}
-		fmt.Fprintf(s.cfg.Err, "Retrying in %s (%d of %d): %s\n", delay, attempt+1, t.retry.Max, firstLine(err))
+		fmt.Fprintf(s.cfg.Err, "Retrying in %s (%d of %d): %s\n", delay, attempt+1, r.Max, firstLine(err))
 		if err := sleep(ctx, delay); err != nil {
-			return nil, err
+			return err
 		}
 		delay *= 2
 	}

@@ -18,6 +18,9 @@ import (
 // LayoutPush says how an OCI layout is pushed.
 type LayoutPush struct {
 	Insecure bool // plain HTTP, and any certificate
+	// Access says more about the registry.
+	Access access.Options
+	Retry  option.Retry
 	// Credentials asks who the user is at a registry; empty answers: as the user has logged in. It may be nil.
 	Credentials func(host string) (user, secret string, err error)
 }
@@ -44,14 +47,14 @@ func (s *Session) PushLayout(ctx context.Context, dir, destination string, o Lay
 	if err != nil {
 		return err
 	}
-	t := transfer{quiet: true, retry: option.Retry{Max: 3}}
+	t := transfer{quiet: true, retry: o.Retry}
 	if t.src, err = layout.NewReference(dir, ""); err != nil {
 		return err
 	}
 	if t.dst, err = docker.NewReference(named); err != nil {
 		return err
 	}
-	opts := access.Options{}
+	opts := o.Access
 	if o.Insecure {
 		verify := false
 		opts.TLSVerify = &verify

@@ -27,7 +27,7 @@ type Resolved struct {
 
 // Resolve asks the registry what a name stands for on a platform, without pulling it. known, if given, is asked first
 // whether the digest of the name says enough: then Manifest and Config stay empty and nothing more is downloaded.
-func Resolve(ctx context.Context, cfg Config, name string, platform option.Platform, opts access.Options, known func(digest.Digest) bool) (*Resolved, error) {
+func Resolve(ctx context.Context, cfg Config, name string, platform option.Platform, opts access.Options, again option.Retry, known func(digest.Digest) bool) (*Resolved, error) {
 	s := &Session{cfg: cfg, sys: SystemContext(cfg)}
 	sys, err := s.registryContext(name, opts, platform)
 	if err != nil {
@@ -39,7 +39,11 @@ func Resolve(ctx context.Context, cfg Config, name string, platform option.Platf
 	}
 	var faults []error
 	for _, c := range list {
-		r, err := s.resolve(ctx, sys, c.name, platform, known)
+		var r *Resolved
+		err := s.retried(ctx, again, func() (err error) {
+			r, err = s.resolve(ctx, sys, c.name, platform, known)
+			return err
+		})
 		if err == nil {
 			return r, nil
 		}

@@ -47,6 +47,7 @@ func Build(env *cmdkit.Env) *cli.Command {
 	b.opts.Display.Progress = env.Getenv("BUILDKIT_PROGRESS")
 	flags := append(b.inputFlags(), b.stepFlags()...)
 	flags = append(append(flags, b.resultFlags()...), b.displayFlags()...)
+	flags = append(flags, b.registryFlags()...)
 	return &cli.Command{
 		Name: "build", Usage: "Build an image from a Dockerfile", ArgsUsage: "[CONTEXT]",
 		Description: "CONTEXT is a directory (the current one if there is none), the URL of a git repository, of a tar archive or of a Dockerfile, or - " +

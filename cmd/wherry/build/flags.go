@@ -238,6 +238,6 @@ func refused() []cli.Flag {
 		cmdkit.Refused("sbom-scanner-command sbom-scanner-image sbom-merge-strategy sbom-output sbom-image-output sbom-purl-output sbom-image-purl-output", "use --sbom generator=IMAGE"),
 		cmdkit.Refused("hooks-dir", "hooks are for containers"),
 		cmdkit.Refused("debug", "use --progress plain"),
-		cmdkit.Later("cache-from cache-to manifest authfile creds cert-dir tls-verify retry retry-delay"),
+		cmdkit.Later("cache-from cache-to"),
 	)
 }
