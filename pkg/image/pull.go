@@ -142,7 +142,7 @@ func (s *Session) pullCandidate(ctx context.Context, sys *types.SystemContext, c
 	id, err := s.intoStore(ctx, transfer{src: src, dst: dst, retry: opts.Retry, quiet: opts.Quiet,
 		options: copy.Options{SourceCtx: sys, DestinationCtx: sys, OciDecryptConfig: keys}})
 	if err != nil {
-		if keys == nil && isEncrypted(ctx, sys, src) {
+		if keys == nil && !registry.Refused(err) && isEncrypted(ctx, sys, src) {
 			return "", errdefs.New(errdefs.ErrInvalid, "image %s is encrypted (give the key with --decryption-key FILE)", c.name)
 		}
 		return "", explainRegistry("pull", s.namePlatforms(ctx, sys, src, err), c.name)

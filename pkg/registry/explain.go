@@ -81,6 +81,12 @@ func isExplained(err error) bool {
 	return errors.As(err, &done)
 }
 
+// Refused tells whether it was the registry that said no.
+func Refused(err error) bool {
+	text, _ := explainAnswer(err, Place{})
+	return text != ""
+}
+
 // explainAnswer is about what the registry itself said.
 func explainAnswer(err error, p Place) (string, error) {
 	var credentials docker.ErrUnauthorizedForCredentials

@@ -195,7 +195,9 @@ func (g *guide) follow(t *testing.T, s *step) {
 	case '$', ':':
 		err = cmd.Run()
 	case '%':
-		err = onPty(cmd, &out)
+		if err = onPty(cmd, &out); err != nil {
+			errs.Write(out.Bytes()) // a terminal has both
+		}
 	case '&':
 		err = untilShown(ctx, cmd, &out, s)
 	default:
