@@ -88,7 +88,7 @@ func table() *cmdkit.App {
 		{Names: "manifest", Sub: image.Manifests(cmdkit.Inside)},
 		{Names: "container", Sub: []cmdkit.Entry{commit}},
 		{Names: "builder", Sub: builds},
-		{Names: "buildx", Sub: builds},
+		{Names: "buildx", Sub: append(builds, cmdkit.Entry{Names: "imagetools", Sub: image.Imagetools(cmdkit.Inside)})},
 		commit,
 	}, verbs...)
 	return &cmdkit.App{Summary: "Commands of wherry that need the image libraries", Entries: top, Flags: globalFlags, Prepare: prepare}

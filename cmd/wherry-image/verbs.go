@@ -19,7 +19,7 @@ func verbs() *image.Verbs {
 	return &image.Verbs{
 		Pull: pull, Push: push, Load: load, Save: save, Import: importTar, Remove: remove, Tag: tag, Untag: untag,
 		Prune: prune, PruneBuild: pruneBuild, Search: search, Login: login, Logout: logout, Commit: commit,
-		Manifest: manifestVerbs(), Sign: signVerbs(), SCP: copyOver,
+		Manifest: manifestVerbs(), Imagetools: imagetoolsVerbs(), Sign: signVerbs(), SCP: copyOver,
 	}
 }
 

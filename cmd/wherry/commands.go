@@ -147,7 +147,8 @@ func groups() []cmdkit.Entry {
 			{Names: "build b", New: build.Build, Also: true, Place: cmdkit.Builder},
 			{Names: "du", New: build.DiskUsage},
 			{Names: "prune", New: image.PruneBuild, Place: far},
-		}, later("bake", "create", "history", "imagetools", "inspect", "ls", "rm", "stop", "use", "version")...)},
+			{Names: "imagetools", Group: "Work on images in registries", Sub: image.Imagetools(far)},
+		}, later("bake", "create", "history", "inspect", "ls", "rm", "stop", "use", "version")...)},
 		{Names: "volume", Group: "Work on volumes", Sub: slices.Concat([]cmdkit.Entry{
 			{Names: "create", New: volume.Create},
 			{Names: "ls list", New: volume.List},

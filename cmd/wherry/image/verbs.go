@@ -29,9 +29,10 @@ type Verbs struct {
 	// PruneBuild prunes the build cache.
 	PruneBuild func(ctx context.Context, env *cmdkit.Env, opts option.PruneBuild) error
 
-	Manifest *ManifestVerbs
-	Sign     *SignVerbs
-	SCP      func(ctx context.Context, env *cmdkit.Env, source, destination string, opts CopyOver) error
+	Manifest   *ManifestVerbs
+	Imagetools *ImagetoolsVerbs
+	Sign       *SignVerbs
+	SCP        func(ctx context.Context, env *cmdkit.Env, source, destination string, opts CopyOver) error
 
 	Search func(ctx context.Context, env *cmdkit.Env, term string, opts option.Search, format string) error
 	Login  func(ctx context.Context, env *cmdkit.Env, registry string, opts option.Login) error
