@@ -53,6 +53,7 @@ func (b *Builder) Build(ctx context.Context, o option.Build) error {
 
 // connected lets do build with a session for the request, and shows what happens.
 func (b *Builder) connected(ctx context.Context, req *request.Request, d option.Display, do func(context.Context, *client.Client, chan *client.SolveStatus) error) ([]client.VertexWarning, error) {
+	req.DropMissing(func(text string) { fmt.Fprintln(b.cfg.Err, "warning: "+text) })
 	s, err := session.NewSession(ctx, req.Solve.SharedKey)
 	if err != nil {
 		return nil, err

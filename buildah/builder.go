@@ -19,6 +19,7 @@ import (
 	"github.com/wherry-containers/wherry/buildah/export"
 	"github.com/wherry-containers/wherry/buildah/layers"
 	"github.com/wherry-containers/wherry/buildah/option"
+	"github.com/wherry-containers/wherry/buildah/remotecache"
 	"github.com/wherry-containers/wherry/buildah/request"
 	"github.com/wherry-containers/wherry/buildah/run"
 	"github.com/wherry-containers/wherry/buildah/solver"
@@ -93,6 +94,8 @@ func Open(ctx context.Context, cfg Config) (_ *Builder, err error) {
 	})}
 	b.server = control.New(control.Options{
 		Worker: b.worker, Platforms: hostPlatforms(), Version: cfg.Version, Exporter: out, Cache: stored{cfg.Dirs, b.images},
+		Remote: remotecache.New(remotecache.Options{Exporter: out.exporter, Layers: b.worker.Layers, Images: b.images, Config: images, Sessions: sessions,
+			Retry: cfg.Registry.Retry}),
 	})
 	return b, nil
 }

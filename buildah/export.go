@@ -51,7 +51,7 @@ func (o *outputs) Export(ctx context.Context, e control.Export) (map[string]stri
 }
 
 func (o *outputs) request(e control.Export) export.Request {
-	r := export.Request{Type: e.Type, ID: e.ID, Attrs: maps.Clone(e.Attrs), Progress: steps{}}
+	r := export.Request{Type: e.Type, ID: e.ID, Attrs: maps.Clone(e.Attrs), Progress: steps{}, InlineCache: e.Inline}
 	delete(r.Attrs, request.Squash) // what the exporter gets is squashed already
 	if r.Type == "moby" {           // docker's own client means the store of images by it
 		r.Type = "image"

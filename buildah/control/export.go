@@ -6,6 +6,7 @@ import (
 	"maps"
 	"strings"
 
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/session"
 )
@@ -18,6 +19,7 @@ type Export struct {
 	Result  *gateway.Result // its references are *gateway.Ref, made already
 	Session session.Group
 	Ref     string
+	Inline  exptypes.InlineCache // what images say of how they were made; nil: nothing
 }
 
 // Exporter makes outputs.
@@ -57,7 +59,7 @@ func (s *Server) export(ctx context.Context, b *build, res *gateway.Result) (map
 		}
 	}
 	for _, e := range b.exports() {
-		e.Result = res
+		e.Result, e.Inline = res, s.inlineCache(b, res)
 		err := b.job.Step(ctx, stepName(e.Type), func(ctx context.Context) error {
 			said, err := s.opts.Exporter.Export(ctx, e)
 			maps.Copy(response, said)

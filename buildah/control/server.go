@@ -37,6 +37,7 @@ type Options struct {
 	Version   string
 	Exporter  Exporter
 	Cache     Cache
+	Remote    RemoteCaches
 }
 
 // Server serves builds. It belongs to one process.

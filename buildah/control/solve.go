@@ -55,10 +55,6 @@ func unsupported(req *controlapi.SolveRequest) error {
 	switch {
 	case req.SourcePolicy != nil || req.SourcePolicySession != "":
 		return errdefs.New(errdefs.ErrUnsupported, "source policies are not supported")
-	case len(req.Cache.GetExports()) > 0:
-		return errdefs.New(errdefs.ErrUnsupported, "a cache to write to (--cache-to) is not there yet")
-	case len(req.Cache.GetImports()) > 0:
-		return errdefs.New(errdefs.ErrUnsupported, "a cache to read from (--cache-from) is not there yet")
 	case req.EnableSessionExporter:
 		return errdefs.New(errdefs.ErrUnsupported, "an exporter in the client's session is not supported")
 	case req.ProxyNetwork:
@@ -120,6 +116,10 @@ func (s *Server) solve(ctx context.Context, b *build) (map[string]string, error)
 	if err := s.checkExports(b); err != nil {
 		return nil, err
 	}
+	if err := s.opts.Remote.Check(b.req.Cache.GetImports(), b.req.Cache.GetExports()); err != nil {
+		return nil, err
+	}
+	defer s.importCaches(ctx, b)()
 	how, err := provenanceAsked(b.req)
 	if err != nil {
 		return nil, err
@@ -136,7 +136,11 @@ func (s *Server) solve(ctx context.Context, b *build) (map[string]string, error)
 			return nil, err
 		}
 	}
-	return s.export(ctx, b, res)
+	response, err := s.export(ctx, b, res)
+	if err != nil {
+		return nil, err
+	}
+	return response, s.exportCaches(ctx, b, res, response)
 }
 
 // result runs the frontend: one of ours, the client itself, or none for a definition.

@@ -27,6 +27,7 @@ type Job struct {
 	Session  session.Group // whom to ask for secrets, log-ins, local directories
 	Progress *Progress
 	Allowed  entitlements.Set
+	Remote   []Remote // caches of others, the first one that knows something counts; set before anything is loaded
 
 	worker *Worker
 	ctx    context.Context //nolint:containedctx // the life of the build, in which vertices that several callers wait for run

@@ -3,12 +3,14 @@ package solver
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // once is work that is done once, on behalf of everybody who asks. It ends when it is done or its job ends; a caller
 // who goes away leaves it to the others.
 type once[T any] struct {
 	start sync.Once
+	ended atomic.Bool
 	done  chan struct{}
 	value T
 	err   error
@@ -33,6 +35,15 @@ func (o *once[T]) begin(j *Job, do func(context.Context) (T, error)) {
 		j.work.Go(func() {
 			defer close(o.done)
 			o.value, o.err = do(j.ctx)
+			o.ended.Store(true)
 		})
 	})
+}
+
+// peek is the value if the work is done.
+func (o *once[T]) peek() (value T) {
+	if o.ended.Load() && o.err == nil {
+		value = o.value
+	}
+	return value
 }

@@ -47,6 +47,7 @@ type looked struct {
 	key     digest.Digest   // by which its outputs count in what stands on it
 	own     []digest.Digest // under which its result is recorded, the definite one first
 	outputs []*tree.Tree    // what is there already; nil: it has to be made
+	remote  *Found          // instead: what a remote cache has
 }
 
 // vertexError adds to an error which vertex it is about, for BuildKit's clients.
@@ -106,7 +107,7 @@ func (s *state) lookUp(ctx context.Context) (looked, error) {
 	}
 	if complete && !s.fresh {
 		found, err := s.find(definition)
-		if err != nil || found.outputs != nil {
+		if err != nil || found.there() {
 			return found, err
 		}
 	}
@@ -144,7 +145,7 @@ func (s *state) find(key digest.Digest) (looked, error) {
 		return looked{}, vertexError(s.v, err)
 	}
 	if rec == nil {
-		return none, nil
+		return s.findRemote(none), nil
 	}
 	if as := rec.Extra[countsAs]; as != "" {
 		none.key = digest.Digest(as)
@@ -153,13 +154,17 @@ func (s *state) find(key digest.Digest) (looked, error) {
 	for i, layers := range rec.Outputs {
 		none.outputs[i] = &tree.Tree{Layers: layers}
 	}
+	s.showCached()
+	return none, nil
+}
+
+func (s *state) showCached() {
 	s.step.cached()
 	for _, in := range s.v.Inputs {
 		if isSource(in.Vertex) {
 			s.job.state(in.Vertex).step.cached() // nobody has to fetch it for this
 		}
 	}
-	return none, nil
 }
 
 func (s *state) record(l looked) cache.Record {
@@ -182,7 +187,7 @@ func (s *state) lookAtInputs(ctx context.Context) ([]looked, error) {
 		in := s.job.state(edge.Vertex)
 		s.job.work.Go(func() { in.watch(s, all) })
 		group.Go(func() (err error) {
-			if inputs[i], err = in.look(ctx); err == nil && inputs[i].outputs == nil && !isSource(in.v) {
+			if inputs[i], err = in.look(ctx); err == nil && !inputs[i].there() && !isSource(in.v) {
 				s.job.work.Go(func() { in.startWith(s, all) })
 			}
 			return err
@@ -216,7 +221,7 @@ func (s *state) work() { s.busyOnce.Do(func() { close(s.busy) }) }
 // probably it will have to be made itself, for which it needs the others too.
 func (s *state) startMissing(inputs []looked) {
 	for i, in := range s.v.Inputs {
-		if inputs[i].outputs == nil && !isSource(in.Vertex) {
+		if !inputs[i].there() && !isSource(in.Vertex) {
 			s.work()
 			s.job.state(in.Vertex).startTrees()
 		}
@@ -286,6 +291,11 @@ func (s *state) make(ctx context.Context) ([]*tree.Tree, error) {
 	l, err := s.look(ctx)
 	if err != nil || l.outputs != nil {
 		return l.outputs, err
+	}
+	if l.remote != nil {
+		if l.outputs, err = s.fetch(ctx, l); err != nil || l.outputs != nil {
+			return l.outputs, err
+		}
 	}
 	inputs, err := s.inputs(ctx)
 	if err != nil {

@@ -144,6 +144,8 @@ func (b *builder) resultFlags() []cli.Flag {
 		cmdkit.Strings(&r.Tags, "tag t", "Name the image `NAME[:TAG]`"),
 		cmdkit.Strings(&r.Labels, "label", "Set the label `NAME=VALUE`"),
 		cmdkit.Strings(&r.Annotations, "annotation", "Annotate the image: `[TYPE:]NAME=VALUE`"),
+		cmdkit.Strings(&r.CacheFrom, "cache-from", "Take results also from a cache elsewhere: an `IMAGE`, type=registry,ref=IMAGE or type=local,src=DIR"),
+		cmdkit.Strings(&r.CacheTo, "cache-to", "Write results to a cache: `type=registry|local|inline`,ref=IMAGE|dest=DIR,mode=min|max"),
 		cmdkit.Strings(&r.Outputs, "output o", "Instead of the store: a `DIR`, - for a tar archive, or type=image|registry|local|tar|oci|docker,dest=..."),
 		cmdkit.Bool(&r.Push, "push", "Push the image to its registry"),
 		cmdkit.Bool(&r.Load, "load", "Keep the image in the store (the default)"),
@@ -217,7 +219,6 @@ func (b *builder) displayFlags() []cli.Flag {
 // refused are flags of Docker and Podman that a build here does not have.
 func refused() []cli.Flag {
 	return slices.Concat(
-		cmdkit.Refused("builder", "there is one builder: this process"),
 		cmdkit.Refused("compress", "the context is read where it lies, there is nothing to compress"),
 		cmdkit.Refused("disable-compression,D", "use --output type=image,compression=uncompressed"),
 		cmdkit.Refused("isolation", "steps run in an OCI runtime, always"),
@@ -238,6 +239,5 @@ func refused() []cli.Flag {
 		cmdkit.Refused("sbom-scanner-command sbom-scanner-image sbom-merge-strategy sbom-output sbom-image-output sbom-purl-output sbom-image-purl-output", "use --sbom generator=IMAGE"),
 		cmdkit.Refused("hooks-dir", "hooks are for containers"),
 		cmdkit.Refused("debug", "use --progress plain"),
-		cmdkit.Later("cache-from cache-to"),
 	)
 }
