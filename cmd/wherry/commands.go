@@ -148,7 +148,7 @@ func groups() []cmdkit.Entry {
 			{Names: "du", New: build.DiskUsage},
 			{Names: "prune", New: image.PruneBuild, Place: far},
 			{Names: "imagetools", Group: "Work on images in registries", Sub: image.Imagetools(far)},
-		}, later("bake", "create", "history", "inspect", "ls", "rm", "stop", "use", "version")...)},
+		}, append(build.Builders(), later("bake", "history")...)...)},
 		{Names: "volume", Group: "Work on volumes", Sub: slices.Concat([]cmdkit.Entry{
 			{Names: "create", New: volume.Create},
 			{Names: "ls list", New: volume.List},

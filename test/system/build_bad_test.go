@@ -95,7 +95,7 @@ func TestBuildBadCommandLine(t *testing.T) {
 		{125, `unknown type "zip"`, "build -o type=zip " + context},
 		{125, "a directory is needed", "build -o type=local " + context},
 		{125, "a name is needed to push to", "build --push " + context},
-		{125, "there is one builder", "build --builder x " + context},
+		{125, "no builder", "build --builder x " + context},
 		{125, "--tag", "build -t UPPER/case " + context},
 		{125, "--build-context x=/no/such", "build --build-context x=/no/such " + context},
 		{125, "--platform", "build --platform a/b/c/d " + context},

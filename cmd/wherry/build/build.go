@@ -58,6 +58,9 @@ func Build(env *cmdkit.Env) *cli.Command {
 			if err := b.complete(); err != nil {
 				return err
 			}
+			if err := b.withBuilder(env.Getenv); err != nil {
+				return err
+			}
 			return v.Build(c.Context, env, b.opts)
 		}),
 	}
@@ -67,6 +70,7 @@ func Build(env *cmdkit.Env) *cli.Command {
 type builder struct {
 	opts     option.Build
 	check    bool
+	named    string // builder
 	platform struct{ os, arch, variant string }
 	sbom     string
 	prov     string

@@ -38,6 +38,7 @@ func (b *builder) registryFlags() []cli.Flag {
 		tls,
 		wished(cmdkit.Int(&retry.Max, "retry", "Try again so many times after a fault of the network")),
 		wished(cmdkit.Duration(&retry.Delay, "retry-delay", "Wait so long before the first new try, doubled for each further one")),
+		cmdkit.String(&b.named, "builder", "Build as the builder `NAME` says (buildx create makes one)"),
 		cmdkit.String(&b.opts.Result.Manifest, "manifest", "Add the images to the manifest list `NAME`, which is made if there is none"),
 	}
 }
