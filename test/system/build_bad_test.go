@@ -100,7 +100,7 @@ func TestBuildBadCommandLine(t *testing.T) {
 		{125, "--build-context x=/no/such", "build --build-context x=/no/such " + context},
 		{125, "--platform", "build --platform a/b/c/d " + context},
 		{125, "invalid --memory", "build --memory lots " + context},
-		{125, "--cache-to is not there yet", "build --cache-to type=local,dest=x " + context},
+		{125, "is not supported: want registry", "build --cache-to type=moon,dest=x " + context},
 		{125, "--attest", "build --attest type=x " + context},
 		{125, "--allow", "build --allow everything " + context},
 		{125, "--add-host", "build --add-host nocolon " + context},
