@@ -19,7 +19,9 @@ func TestBuilders(t *testing.T) {
 	s := shared.With(config)
 	context := recipe(t, map[string]string{"Dockerfile": "FROM scratch\nLABEL a=b\n"})
 	name := built(t)
-	arch := func(s interface{ Must(testing.TB, ...string) string }, args ...string) string {
+	arch := func(s interface {
+		Must(testing.TB, ...string) string
+	}, args ...string) string {
 		t.Helper()
 		s.Must(t, append(append([]string{"build", "-q", "-t", name}, args...), context)...)
 		return imageField(t, name, "{{.Architecture}}")
