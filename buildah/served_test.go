@@ -159,7 +159,7 @@ func TestServedErrors(t *testing.T) {
 		t.Errorf("error %v, sources %v: want the second line of the Dockerfile", err, sources)
 	}
 	for text, change := range map[string]func(*client.SolveOpt){
-		"--cache-to":      func(o *client.SolveOpt) { o.CacheExports = []client.CacheOptionsEntry{{Type: "inline"}} },
+		"gha":             func(o *client.SolveOpt) { o.CacheExports = []client.CacheOptionsEntry{{Type: "gha"}} },
 		"not supported":   func(o *client.SolveOpt) { o.Frontend = "other.v0" },
 		"want min or max": func(o *client.SolveOpt) { o.FrontendAttrs["attest:provenance"] = "mode=some" },
 	} {

@@ -13,9 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containers/storage"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/wherry-containers/wherry/pkg/errdefs"
 	"github.com/wherry-containers/wherry/pkg/faultpoint"
@@ -264,4 +266,21 @@ func TestFullDisk(t *testing.T) {
 	}
 	s.Close()
 	s.store.Shutdown(true)
+}
+
+// An image that was being recorded when its maker was killed is gone with the next session that finds the maker dead.
+func TestHalfRecordedImage(t *testing.T) {
+	f := newFixture(t)
+	_, _, tar := f.subjects()
+	whole, err := f.Import(t.Context(), tar, "whole:1", option.Import{})
+	f.noError(err)
+	img, err := f.store.CreateImage("", nil, "", "", &storage.ImageOptions{Digest: digest.FromString("a manifest that is not there")})
+	f.noError(err)
+	f.noError(f.collectFiles())
+	if _, err := f.store.Image(img.ID); !errors.Is(err, storage.ErrImageUnknown) {
+		t.Errorf("half an image: %v", err)
+	}
+	if _, err := f.store.Image(whole); err != nil {
+		t.Errorf("a whole one: %v", err)
+	}
 }

@@ -15,6 +15,9 @@ import (
 // half-written lists, the blobs of images and the directories of layers that no list names, links to nowhere, what it
 // mounted to learn of the kernel. The caller knows that nobody else writes to the store.
 func (s *Session) collectFiles() error {
+	if err := s.collectHalves(); err != nil {
+		return err
+	}
 	known, err := s.knownIDs()
 	if err != nil {
 		return err
@@ -32,6 +35,29 @@ func (s *Session) collectFiles() error {
 		removeProbes(layers),
 		removeDeadLinks(filepath.Join(graph, "overlay", "l")),
 	)
+}
+
+// collectHalves removes images that were being recorded: containers/storage lists an image before its manifest is there, and
+// a name comes last.
+func (s *Session) collectHalves() error {
+	images, err := s.store.Images()
+	if err != nil {
+		return err
+	}
+	for i := range images {
+		img := &images[i]
+		if len(img.Names) > 0 || img.Digest == "" || img.ReadOnly {
+			continue
+		}
+		manifest := storage.ImageDigestManifestBigDataNamePrefix + "-" + img.Digest.String()
+		if slices.Contains(img.BigDataNames, manifest) || slices.Contains(img.BigDataNames, storage.ImageDigestBigDataKey) {
+			continue
+		}
+		if _, err := s.store.DeleteImage(img.ID, true); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // knownIDs are all that the lists name.
